@@ -1,0 +1,102 @@
+# Needs make and Python 3.11 or newer; everything else is installed below build/.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+ORCHESTRATOR ?= prefect
+
+PACKAGES := cellar_core cellar_airflow cellar_prefect
+# Directories too: when a file goes away, only its directory is newer.
+SOURCES := pyproject.toml README.md LICENSE \
+	$(shell find $(PACKAGES) -name __pycache__ -prune -o -print 2>/dev/null)
+
+# An environment is named for what it has of each orchestrator. The first five are pinned by constraints/NAME.txt;
+# a plain one is what `pip install 'cellar-flows[…]'` resolves to on the day it is made.
+PINNED := airflow prefect airflow-oldest prefect-oldest both
+PLAIN := plain-airflow plain-prefect plain-both
+orchestrators = $(if $(findstring airflow,$1),airflow,$(if $(findstring prefect,$1),prefect,airflow prefect))
+
+extras = $(call orchestrators,$1) demo dev
+comma := ,
+space := $(subst ,, )
+
+UV := build/tools/bin/uv
+TOOLS := build/tools/.stamp
+WHEEL := build/wheel/.stamp
+env = build/envs/$1/.stamp
+
+.PHONY: help
+help: ## List what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(call env,$(ORCHESTRATOR)) ## Bump a base model and watch its projects being rebuilt (ORCHESTRATOR=prefect|airflow)
+	build/envs/$(ORCHESTRATOR)/bin/python -P -m example_flows.demo --orchestrator $(ORCHESTRATOR)
+
+.PHONY: test test-matrix test-plain
+test: test-airflow test-prefect ## Test on the newest Airflow and the newest Prefect
+test-matrix: test-airflow-oldest test-prefect-oldest test-both ## Test on the oldest supported of each, and on both together
+test-plain: $(PLAIN:%=test-%) ## Check that today's unpinned releases install, and that their servers start
+
+# The tests import the installed wheel: pytest puts nothing of the checkout before it on sys.path.
+.PHONY: $(PINNED:%=test-%) $(PLAIN:%=test-%)
+$(PINNED:%=test-%): test-%: build/envs/%/.stamp
+	build/envs/$*/bin/pytest tests --pyargs cellar_core $(addprefix cellar_,$(call orchestrators,$*))
+$(PLAIN:%=test-%): test-%: build/envs/%/.stamp
+	build/envs/$*/bin/pytest tests/packaging
+
+.PHONY: lint
+lint: $(call env,airflow) $(call env,prefect) ## Check style, types and the direction of imports
+	build/envs/airflow/bin/ruff check
+	build/envs/airflow/bin/ruff format --check
+	build/envs/airflow/bin/mypy cellar_core cellar_airflow
+	build/envs/prefect/bin/mypy cellar_core cellar_prefect
+	build/envs/airflow/bin/lint-imports
+
+.PHONY: benchmarks
+benchmarks: $(call env,airflow) $(call env,prefect) ## Measure every figure that the README quotes
+	build/envs/airflow/bin/python -P benchmarks/imports.py
+	build/envs/prefect/bin/python -P benchmarks/imports.py
+
+.PHONY: constraints
+constraints: $(PINNED:%=compile-%) ## Compile constraints/ anew from pyproject.toml and today's releases
+
+.PHONY: $(PINNED:%=compile-%)
+$(PINNED:%=compile-%): compile-%: $(TOOLS)
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate \
+		--custom-compile-command "make constraints" \
+		$(if $(findstring oldest,$*),--resolution lowest-direct) \
+		$(addprefix --extra ,$(call extras,$*)) \
+		--output-file constraints/$*.txt pyproject.toml
+
+.PHONY: clean
+clean: ## Remove everything that was made, the demo's cellar included
+	rm -rf build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(TOOLS):
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cellar-flows needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv build/tools
+	build/tools/bin/pip install --quiet 'uv>=0.9,<1'
+	touch $@
+
+$(WHEEL): $(SOURCES) | $(TOOLS)
+	rm -rf build/wheel
+	$(UV) build --quiet --wheel --out-dir build/wheel
+	touch $@
+
+# Made afresh when its constraints change, so that nothing of the old set stays behind.
+build/envs/%/pyvenv.cfg: $(TOOLS)
+	$(UV) venv --quiet --clear --python build/tools/bin/python build/envs/$*
+$(foreach name,$(PINNED),$(eval build/envs/$(name)/pyvenv.cfg: constraints/$(name).txt))
+
+# checkout.pth puts the checkout last on sys.path: there is example_flows, which the wheel leaves out.
+build/envs/%/.stamp: build/envs/%/pyvenv.cfg $(WHEEL)
+	$(UV) pip install --quiet --python build/envs/$* --reinstall-package cellar-flows \
+		$(addprefix --constraint ,$(wildcard constraints/$*.txt)) \
+		"$$(echo build/wheel/*.whl)[$(subst $(space),$(comma),$(strip $(call extras,$*)))]"
+	echo '$(CURDIR)' > "$$(echo build/envs/$*/lib/python3.*/site-packages)/checkout.pth"
+	touch $@

@@ -1,0 +1,71 @@
+"""What holds for every test: where it runs, which files are collected, and that nothing is skipped in silence."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Generator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+# Airflow and Prefect read these when they are imported, and would write to the home directory of whoever runs the tests.
+HOME = Path(tempfile.mkdtemp(prefix="cellar-tests-"))
+os.environ.update(
+    AIRFLOW_HOME=str(HOME / "airflow"),
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    PREFECT_HOME=str(HOME / "prefect"),
+    PREFECT_SERVER_ANALYTICS_ENABLED="false",
+    DO_NOT_TRACK="1",
+)
+
+TESTS = Path(__file__).parent
+MISSING = {name for name in ("airflow", "prefect") if find_spec(name) is None}
+ALLOWED_SKIPS = {
+    line for line in (TESTS / "skips.txt").read_text().splitlines() if line and not line.startswith("#")
+}
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out what is named for an orchestrator that is not installed: it has no place here, and is no skip.
+
+    `airflow/`, `test_demo_airflow.py` and `test_airflow_and_prefect.py` are named for one or both.
+    """
+    if not collection_path.is_relative_to(TESTS):
+        return None
+    words = re.split(r"[_/.]", str(collection_path.relative_to(TESTS)))
+    return True if MISSING.intersection(words) else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let a skip fail that `skips.txt` does not list, and each xfail."""
+    report = yield
+    _refuse_silent_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a whole file that skips itself."""
+    report = yield
+    _refuse_silent_skip(report)
+    return report
+
+
+def _refuse_silent_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.outcome != "skipped":
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    reason = reason.removeprefix("Skipped: ")
+    if reason not in ALLOWED_SKIPS or hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and the reason is not in tests/skips.txt: {reason}"
+
+
+def pytest_unconfigure() -> None:
+    """Remove what Airflow and Prefect wrote."""
+    shutil.rmtree(HOME, ignore_errors=True)
