@@ -1,0 +1,72 @@
+"""What a listing of records tells: which versions exist, which are yanked, which may be chosen. No record is read."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from cellar_core import layout
+from cellar_core.record import TOMBSTONE_MOST
+from cellar_core.ref import Model, Ref, Version
+from cellar_core.version import BaseVersion, ProjectVersion
+
+__all__ = ["Catalog"]
+
+
+class Catalog:
+    """The versions of one model or of a whole rack, from the names and sizes of the objects among their records.
+
+    A name with more than 64 bytes behind it is a version, one with fewer is a number that was voided. Sizes are
+    looked at only where they decide, because on a disk each costs a ``stat``.
+    """
+
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        self._sizes = sizes
+        self._keys: dict[Model, dict[Version, str]] = defaultdict(dict)
+        self._yanks: dict[Ref, int] = defaultdict(int)
+        for key in sizes:
+            if (parsed := layout.parse_record(key)) is None:
+                continue
+            ref, yank = parsed
+            if yank:
+                self._yanks[ref] = max(self._yanks[ref], yank)
+            else:
+                self._keys[ref.model][ref.version] = key
+
+    @property
+    def models(self) -> list[Model]:
+        """The models that have a record, in the order of their names, base first."""
+        return sorted(self._keys, key=lambda model: (not model.is_base, str(model)))
+
+    def descending(self, model: Model) -> Iterator[Version]:
+        """The committed versions of *model*, the highest first, yanked ones too; looked up one by one."""
+        keys = self._keys.get(model, {})
+        return (version for version in sorted(keys, reverse=True) if self._sizes[keys[version]] > TOMBSTONE_MOST)
+
+    def versions(self, model: Model) -> list[Version]:
+        """The committed versions of *model*, ascending, yanked ones too."""
+        return list(self.descending(model))[::-1]
+
+    def __contains__(self, ref: Ref) -> bool:
+        key = self._keys.get(ref.model, {}).get(ref.version)
+        return key is not None and self._sizes[key] > TOMBSTONE_MOST
+
+    def yanks(self, ref: Ref) -> int:
+        """How many entries the log of a version's yanks has."""
+        return self._yanks.get(ref, 0)
+
+    def yanked(self, ref: Ref) -> bool:
+        """Whether a version is yanked: an odd number of entries is, an even number was taken back."""
+        return self.yanks(ref) % 2 == 1
+
+    def eligible(self, ref: Ref) -> bool:
+        """Whether a selector may choose a version: neither it nor the base it stands on is yanked."""
+        return not self.yanked(ref) and not self.yanked(ref.base)
+
+    def bases(self, model: Model) -> list[BaseVersion]:
+        """Like versions, of a base."""
+        return [version for version in self.versions(model) if isinstance(version, BaseVersion)]
+
+    def builds(self, model: Model) -> list[ProjectVersion]:
+        """Like versions, of a project."""
+        return [version for version in self.versions(model) if isinstance(version, ProjectVersion)]

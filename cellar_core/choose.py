@@ -1,0 +1,69 @@
+"""Choosing a version: the one function that turns a selector and what exists into an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TypeVar
+
+from cellar_core.errors import CellarError, listing
+from cellar_core.ref import Alias, Caret, Latest, Selector, Specifier, Version
+
+__all__ = ["NoSuchVersion", "choose"]
+
+V = TypeVar("V", bound=Version)
+
+
+class NoSuchVersion(CellarError, LookupError):
+    """Nothing that exists is what was asked for. Trying again helps only once somebody has registered it."""
+
+
+def choose(selector: Selector, versions: Collection[V], aliased: V | None = None) -> V:
+    """The version of *versions* that *selector* means; the highest, where several fit.
+
+    Args:
+        selector: What is asked for.
+        versions: What may be chosen.
+        aliased: Where the alias points to, if the selector names one and it exists.
+
+    Raises:
+        NoSuchVersion: Nothing fits; the message lists what exists.
+
+    >>> from cellar_core.version import BaseVersion
+    >>> choose(Selector("vit/vit-l/base@~=1.2"), [BaseVersion(v) for v in ("1.2", "1.10", "2.0")])
+    BaseVersion('1.10')
+    """
+    choice = selector.choice
+    if isinstance(choice, Alias):
+        if aliased is None:
+            raise NoSuchVersion(f"{selector.model} has no alias {choice.name!r}; set it with: cellar alias {selector.model} {choice.name} VERSION")
+        fits: Callable[[V], bool] = lambda version: version == aliased  # noqa: E731
+    else:
+        fits = _rule(choice)
+    chosen = [version for version in versions if fits(version)]
+    if not chosen:
+        raise NoSuchVersion(f"no version of {selector.model} is {str(choice)!r}; there is: {listing(sorted(versions))}")
+    return max(chosen)
+
+
+def _rule(choice: Version | Latest | Caret | Specifier) -> Callable[[Version], bool]:
+    if isinstance(choice, Latest):
+        return lambda version: True
+    if isinstance(choice, Caret):
+        return lambda version: takes(choice, version)
+    if isinstance(choice, Specifier):
+        from packaging.specifiers import SpecifierSet
+
+        specifiers = SpecifierSet(choice.text)
+        return lambda version: specifiers.contains(str(version))
+    return lambda version: version == choice
+
+
+def takes(caret: Caret, version: Version) -> bool:
+    """Whether the application behind *caret* can take *version*.
+
+    SPEC: "when `X` is not changed, it guarantees that the application can continue to work with the new model",
+    and "If the major version is 0 …, it indicates an early development stage where breaking changes are allowed".
+    """
+    parts = tuple(map(int, str(version).split(".")))
+    fixed = 1 if caret.least[0] > 0 else 2
+    return parts[:fixed] == caret.least[:fixed] and parts >= caret.least

@@ -1,0 +1,108 @@
+"""Getting a version out again: verified while it is copied, and whole or not there at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from cellar_core import layout
+from cellar_core.digest import algorithm, digest_stream
+from cellar_core.errors import CellarError, listing
+from cellar_core.payload import TEMPORARY, WORKERS
+from cellar_core.record import FileEntry, Record
+from cellar_core.store import Store
+
+T = TypeVar("T")
+
+__all__ = ["PayloadCorrupt", "PayloadMissing", "TargetExists", "pull", "verify"]
+
+
+class PayloadMissing(CellarError):
+    """A version's files are not where they were; its number stays taken. Trying again does not help."""
+
+
+class PayloadCorrupt(CellarError):
+    """A version's file is not what was registered. Trying again does not help."""
+
+
+class TargetExists(CellarError):
+    """Something is already where a version was to be put. Trying again does not help."""
+
+
+def pull(store: Store, record: Record, target: Path, on_bytes: Callable[[int], object] = lambda count: None) -> Path:
+    """Copy a version's files to *target*, which must not exist or be an empty directory.
+
+    The files are digested while they are copied into a temporary sibling, which is renamed at the end: there is
+    never half a directory.
+
+    Raises:
+        TargetExists, PayloadMissing, PayloadCorrupt: see there; *target* is as it was.
+    """
+    target = Path(os.path.abspath(target))
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise TargetExists(f"{target} exists and is not empty; name a new directory, or remove it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
+    try:
+        partial.mkdir()
+        _each_file(record, lambda entry: _copy(store, record, entry, partial / entry.path, on_bytes))
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return target
+
+
+def verify(store: Store, record: Record, on_bytes: Callable[[int], object] = lambda count: None) -> None:
+    """Digest a version's stored files; raises PayloadMissing or PayloadCorrupt, naming every bad file."""
+    bad = [problem for problem in _each_file(record, lambda entry: _check(store, record, entry, on_bytes)) if problem]
+    if bad:
+        kind = PayloadMissing if all(isinstance(problem, PayloadMissing) for problem in bad) else PayloadCorrupt
+        raise bad[0] if len(bad) == 1 else kind(f"{len(bad)} files of {record.ref}: {listing(bad)}")
+
+
+def _each_file(record: Record, act: Callable[[FileEntry], T]) -> list[T]:
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return list(pool.map(act, record.files))
+
+
+def _copy(store: Store, record: Record, entry: FileEntry, path: Path, on_bytes: Callable[[int], object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("xb") as file:
+
+        def written() -> Iterator[bytes]:
+            for chunk in _chunks(store, record, entry, on_bytes):
+                file.write(chunk)
+                yield chunk
+
+        _compare(record, entry, digest_stream(written(), algorithm(entry.digest)))
+
+
+def _check(
+    store: Store, record: Record, entry: FileEntry, on_bytes: Callable[[int], object]
+) -> PayloadMissing | PayloadCorrupt | None:
+    try:
+        _compare(record, entry, digest_stream(_chunks(store, record, entry, on_bytes), algorithm(entry.digest)))
+    except (PayloadMissing, PayloadCorrupt) as error:
+        return error
+    return None
+
+
+def _compare(record: Record, entry: FileEntry, found: str) -> None:
+    if found != entry.digest:
+        message = f"{record.ref}/{entry.path} is {found}, but {entry.digest} was registered"
+        raise PayloadCorrupt(f"{message}; restore the file, then run: cellar verify {record.ref}")
+
+
+def _chunks(store: Store, record: Record, entry: FileEntry, on_bytes: Callable[[int], object]) -> Iterator[bytes]:
+    try:
+        for chunk in store.chunks(layout.payload(record.ref) + entry.path):
+            on_bytes(len(chunk))
+            yield chunk
+    except FileNotFoundError:
+        message = f"{record.ref}/{entry.path} is not in the cellar any more, though it was registered"
+        raise PayloadMissing(f"{message}; restore it, register the same content again (that heals it), or yank it") from None

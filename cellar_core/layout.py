@@ -1,0 +1,181 @@
+"""Where each thing lies: the only place that builds or parses a key.
+
+SPEC gives the payload's tree, ``{rack}/{project}/{version}/``; all that is ours lies under ``.cellar/``, by kind.
+"""
+
+from __future__ import annotations
+
+import re
+
+from cellar_core.line import Line
+from cellar_core.ref import InvalidRef, Model, Rack, Ref
+from cellar_core.version import BaseVersion, InvalidVersion
+
+__all__ = [
+    "FORMAT",
+    "RACKS",
+    "alias_log",
+    "approval_log",
+    "approvals",
+    "claim",
+    "claims",
+    "config",
+    "entry",
+    "entry_number",
+    "name",
+    "parse_approval",
+    "parse_claim",
+    "parse_rack",
+    "parse_rebuild",
+    "parse_record",
+    "payload",
+    "pinned_line",
+    "probe",
+    "rack",
+    "rebuild_log",
+    "rebuild_logs",
+    "record",
+    "records",
+    "yank_log",
+]
+
+ROOT = ".cellar"
+FORMAT = f"{ROOT}/format/"
+RACKS = f"{ROOT}/racks/"
+
+
+
+
+def config(of: Rack) -> str:
+    """The rack's rules and policy; the only file that may change."""
+    return f"{of}/config.toml"
+
+
+def payload(ref: Ref) -> str:
+    """The prefix that a version's files lie under."""
+    return f"{ref}/"
+
+
+def rack(of: Rack) -> str:
+    """What says that a rack exists."""
+    return f"{RACKS}{of}.json"
+
+
+def parse_rack(key: str) -> Rack:
+    """The rack that such a key is of."""
+    return Rack(key.removeprefix(RACKS).removesuffix(".json"))
+
+
+def name(of: Model) -> str:
+    """The one spelling of a model's name, under what all its spellings fold to."""
+    return f"{ROOT}/names/{str(of).casefold()}.json"
+
+
+def claim(ref: Ref) -> str:
+    """The claim of a number."""
+    return f"{ROOT}/claims/{ref}.json"
+
+
+def claims(of: Model | Line) -> str:
+    """The prefix of the claims of a model, or of one line."""
+    return f"{ROOT}/claims/{of.model}/{of.prefix}" if isinstance(of, Line) else f"{ROOT}/claims/{of}/"
+
+
+def parse_claim(key: str) -> Ref | None:
+    """The ref that a claim's key is of; None for a foreign file."""
+    return _ref(key.removeprefix(f"{ROOT}/claims/"))
+
+
+def record(ref: Ref) -> str:
+    """THE commit point of a version."""
+    return f"{ROOT}/records/{ref}.json"
+
+
+def records(of: Model | Rack) -> str:
+    """The prefix of the records of a model, or of a whole rack."""
+    return f"{ROOT}/records/{of}/"
+
+
+def yank_log(ref: Ref) -> str:
+    """The log of a version's yanks: an odd number of entries is yanked, an even number is taken back."""
+    return f"{ROOT}/records/{ref}.yank."
+
+
+def parse_record(key: str) -> tuple[Ref, int] | None:
+    """The ref that a key among the records is of, and the number of its yank entry (0: the record itself)."""
+    text = key.removeprefix(f"{ROOT}/records/")
+    if match := re.fullmatch(r"(.*)\.yank\.([0-9]{6})\.json", text):
+        return (ref, int(match[2])) if (ref := _ref(f"{match[1]}.json")) else None
+    return (ref, 0) if (ref := _ref(text)) else None
+
+
+def _ref(text: str) -> Ref | None:
+    try:
+        return Ref(text.removesuffix(".json")) if text.endswith(".json") else None
+    except (InvalidRef, InvalidVersion):
+        return None
+
+
+def rebuild_logs(of: Rack) -> str:
+    """The prefix of the logs of a rack's rebuilds."""
+    return f"{ROOT}/rebuilds/{of}/"
+
+
+def rebuild_log(model: Model, base: BaseVersion) -> str:
+    """The log of what happened to the rebuild of *model* onto *base*."""
+    return f"{ROOT}/rebuilds/{model}/{base}/"
+
+
+def parse_rebuild(key: str) -> tuple[Model, BaseVersion, int] | None:
+    """Model, base and number of an entry of a rebuild log; None for a foreign file."""
+    parts = key.removeprefix(f"{ROOT}/rebuilds/").rsplit("/", 2)
+    number = entry_number(key)
+    try:
+        return (Model(parts[0]), BaseVersion(parts[1]), number) if number and len(parts) == 3 else None
+    except (InvalidRef, InvalidVersion):
+        return None
+
+
+def alias_log(model: Model, alias: str) -> str:
+    """The log of where an alias pointed."""
+    return f"{ROOT}/aliases/{model}/{alias}/"
+
+
+def approvals(of: Rack) -> str:
+    """The prefix of the approvals of a rack."""
+    return f"{ROOT}/approvals/{of}/"
+
+
+def approval_log(of: Rack, project: str, base: BaseVersion) -> str:
+    """The log of who approved *base* for *project* (``base``: for all of them)."""
+    return f"{approvals(of)}{project}/{base}/"
+
+
+def parse_approval(key: str, of: Rack) -> tuple[str, BaseVersion] | None:
+    """The project (``base`` for all of them) and the base that an approval's key names; None for a foreign file."""
+    match = re.fullmatch(r"([^/]+)/([^/]+)/[0-9]{6}\.json", key.removeprefix(approvals(of)))
+    try:
+        return (match[1], BaseVersion(match[2])) if match else None
+    except InvalidVersion:
+        return None
+
+
+def pinned_line(model: Model, holder: str) -> str:
+    """The line that *holder*, a digest of an orchestrator's task, was given for its bump."""
+    return f"{ROOT}/lines/{model}/{holder.partition(':')[2]}.json"
+
+
+def probe(run: str, turn: int) -> str:
+    """What the racers of a probe race for."""
+    return f"{ROOT}/probe/{run}/{turn:06}.json"
+
+
+def entry(log: str, number: int) -> str:
+    """Entry *number* (from 1) of a numbered log."""
+    return f"{log}{number:06}.json"
+
+
+def entry_number(key: str) -> int | None:
+    """The number of a log entry, from its key; None for a foreign file."""
+    match = re.search(r"([0-9]{6})\.json$", key)
+    return int(match[1]) if match else None

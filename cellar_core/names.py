@@ -1,0 +1,66 @@
+"""Which names are in use: the racks that exist, and the one spelling of each model's name."""
+
+from __future__ import annotations
+
+import json
+
+from cellar_core import layout
+from cellar_core.errors import CellarError, listing
+from cellar_core.rack import TEMPLATE
+from cellar_core.record import Unreadable, who
+from cellar_core.ref import Model, Rack
+from cellar_core.store import Store
+
+__all__ = ["NameTaken", "NoSuchRack", "create_rack", "keep_spelling", "racks", "require_rack"]
+
+
+class NameTaken(CellarError):
+    """Another name stands in the way: a spelling that differs only in case, or a rack above or below."""
+
+
+class NoSuchRack(CellarError, LookupError):
+    """There is no such rack; the message lists those that are there."""
+
+
+def racks(store: Store) -> list[Rack]:
+    """All racks, by name."""
+    return sorted(layout.parse_rack(key) for key in store.find(layout.RACKS))
+
+
+def create_rack(store: Store, rack: Rack) -> bool:
+    """Make *rack* and its ``config.toml``; returns whether it is new.
+
+    Raises:
+        NameTaken: A rack lies above or below it: ``vit`` and ``vit/vit-l`` cannot both be racks.
+    """
+    for parent in rack.parents:
+        if store.read(layout.rack(parent)) is not None:
+            raise NameTaken(f"{rack} would lie below rack {parent}; choose another name")
+    if below := store.find(f"{layout.RACKS}{rack}/"):
+        raise NameTaken(f"{rack} would lie above rack {listing(layout.parse_rack(key) for key in below)}; choose another name")
+    _spell(store, layout.name(rack.base), str(rack.base))
+    store.create(layout.config(rack), TEMPLATE.format(rack=rack).encode())
+    return store.create(layout.rack(rack), json.dumps({"schema": 1, "rack": str(rack), "by": who()}).encode())
+
+
+def require_rack(store: Store, rack: Rack) -> None:
+    """Raise NoSuchRack unless *rack* exists."""
+    if store.read(layout.rack(rack)) is None:
+        message = f"there is no rack {rack}; racks here: {listing(racks(store))}. The first base makes one: cellar register"
+        raise NoSuchRack(message)
+
+
+def keep_spelling(store: Store, model: Model) -> None:
+    """Give *model* its one spelling, before its first claim; raises NameTaken if it has another."""
+    _spell(store, layout.name(model), str(model))
+
+
+def _spell(store: Store, key: str, name: str) -> None:
+    store.create(key, json.dumps({"schema": 1, "name": name}).encode())
+    data = store.read(key)
+    try:
+        spelled = json.loads(data or b"")["name"]
+    except (ValueError, KeyError, TypeError):
+        raise Unreadable(f"{key} names no model; restore it from a backup") from None
+    if spelled != name:
+        raise NameTaken(f"{name} is already spelled {spelled}, and some stores take both for one; write it like that")

@@ -1,0 +1,150 @@
+"""The directory that is registered: which files it has, their sizes and digests, and what no version may hold."""
+
+from __future__ import annotations
+
+import os
+import stat
+import unicodedata
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from cellar_core.digest import digest_stream
+from cellar_core.errors import CellarError
+from cellar_core.record import FileEntry, tree_digest
+
+__all__ = ["CHUNK", "WORKERS", "InvalidPayload", "Payload", "SourceChanged", "chunks", "scan"]
+
+CHUNK = 8 * 2**20
+"""How many bytes are read at once."""
+WORKERS = 8
+"""How many files are read or sent at once."""
+TEMPORARY = ".cellar-tmp-"
+"""What the names of half-written files begin with; no file of a version may."""
+
+
+class InvalidPayload(CellarError, ValueError):
+    """The directory cannot be a version as it is; the message names the file and what is wrong with it."""
+
+
+class SourceChanged(CellarError):
+    """A file changed while it was registered; nothing was registered. Trying again helps once it is at rest."""
+
+    retryable = True
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A directory as it was when it was scanned.
+
+    Attributes:
+        root: The directory.
+        files: Its files, by path.
+    """
+
+    root: Path
+    files: tuple[FileEntry, ...]
+
+    @property
+    def tree(self) -> str:
+        """The digest of all files."""
+        return tree_digest(self.files)
+
+
+def scan(root: str | os.PathLike[str], on_bytes: Callable[[int], object] = lambda count: None) -> Payload:
+    """Digest each file below *root*, several at once, in constant memory.
+
+    Args:
+        root: The directory; links to files inside it are read as these files.
+        on_bytes: Called with each number of bytes that was read, from several threads.
+
+    Raises:
+        InvalidPayload: It is missing, no directory, empty, or holds what no version may: a link that leads out of
+            it, a socket, a file that cannot be read, two names that differ only in case, a name with a control character.
+        SourceChanged: A file changed while it was read.
+    """
+    top = Path(root)
+    if not top.is_dir():
+        raise InvalidPayload(f"{top} is {'no directory' if top.exists() else 'not there'}; give the directory that training wrote")
+    paths = sorted(_walk(top, top.resolve()), key=str)
+    if not paths:
+        raise InvalidPayload(f"{top} is empty; give the directory that training wrote")
+    _one_spelling([path.relative_to(top).as_posix() for path in paths], top)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        entries = tuple(pool.map(lambda path: _entry(path, path.relative_to(top).as_posix(), on_bytes), paths))
+    return Payload(top, entries)
+
+
+def chunks(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, piece by piece."""
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+def _walk(directory: Path, top: Path) -> Iterator[Path]:
+    try:
+        found = sorted(os.scandir(directory), key=lambda item: item.name)
+    except PermissionError as error:
+        raise InvalidPayload(f"{directory} cannot be read ({error.strerror}); change its permissions") from None
+    for item in found:
+        _check_name(item.name, directory)
+        path = Path(item.path)
+        if item.is_dir(follow_symlinks=False):
+            yield from _walk(path, top)
+        else:
+            _check_file(path, item.is_symlink(), top)
+            yield path
+
+
+def _check_name(name: str, directory: Path) -> None:
+    if name.startswith(TEMPORARY):
+        raise InvalidPayload(f"{directory / name} begins with {TEMPORARY!r}, which is kept for half-written files; rename it")
+    if not name.isprintable() or "\\" in name:
+        raise InvalidPayload(f"{directory}/{name!r} has a control character or a backslash in its name; rename it")
+
+
+def _check_file(path: Path, link: bool, top: Path) -> None:
+    if link:
+        target = path.resolve()
+        if not target.exists():
+            raise InvalidPayload(f"{path} is a link to {target}, which is not there; remove it or copy the file in")
+        if not target.is_relative_to(top):
+            raise InvalidPayload(f"{path} is a link that leads out of the directory, to {target}; copy the file in")
+        if target.is_dir():
+            raise InvalidPayload(f"{path} is a link to a directory; copy its files in")
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise InvalidPayload(f"{path} is no regular file (a socket, pipe or device); remove it")
+
+
+def _one_spelling(names: list[str], top: Path) -> None:
+    """Refuse names that some file systems take for one: those that differ only in case or in Unicode form."""
+    seen: dict[str, str] = {}
+    for name in names:
+        folded = unicodedata.normalize("NFC", name).casefold()
+        if (twin := seen.setdefault(folded, name)) != name:
+            raise InvalidPayload(f"{top} has both {twin!r} and {name!r}, one file on macOS and Windows; rename one")
+
+
+def _entry(path: Path, name: str, on_bytes: Callable[[int], object]) -> FileEntry:
+    size = 0
+
+    def counted() -> Iterator[bytes]:
+        nonlocal size
+        for chunk in chunks(path):
+            size += len(chunk)
+            on_bytes(len(chunk))
+            yield chunk
+
+    try:
+        before = path.stat()
+        digest = digest_stream(counted())
+        after = path.stat()
+    except PermissionError as error:
+        raise InvalidPayload(f"{path} cannot be read ({error.strerror}); change its permissions") from None
+    except FileNotFoundError:
+        raise SourceChanged(f"{path} went away while it was read; register once training has ended") from None
+    if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size) or size != after.st_size:
+        raise SourceChanged(f"{path} changed while it was read; register once training has ended")
+    return FileEntry(path=name, size=size, digest=digest)

@@ -1,0 +1,356 @@
+"""What must be rebuilt, and why: a pure function of what a rack holds, its policy and the time. Nothing here reads or writes."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from cellar_core.attempt import LOST_MOST, Attempt, Event
+from cellar_core.choose import takes
+from cellar_core.digest import digest_json
+from cellar_core.rack import Hold, OnBump, RackConfig
+from cellar_core.record import Recipe
+from cellar_core.ref import Caret, Model, Rack, Ref, Selector
+from cellar_core.version import BaseVersion, Bump, ProjectVersion
+
+__all__ = ["Plan", "ProjectState", "RackState", "Reason", "Rebuild", "Skip", "Want", "plan", "request_digest", "want"]
+
+
+class Reason(enum.StrEnum):
+    """Why a project is rebuilt, or why it is not."""
+
+    BASE_MINOR = "base_minor"
+    BASE_MAJOR = "base_major"
+    BASE_YANKED = "base_yanked"
+    NEVER_BUILT = "never_built"
+    ASKED_AGAIN = "asked_again"
+    WAS_LOST = "was_lost"
+    CHANGED_SINCE_FAILURE = "changed_since_failure"
+
+    UP_TO_DATE = "up_to_date"
+    HELD = "held"
+    AWAITING_APPROVAL = "awaiting_approval"
+    TURNED_OFF = "turned_off"
+    NO_BASE = "no_base"
+    IN_PROGRESS = "in_progress"
+    FAILED_BEFORE = "failed_before"
+    YANKED_BEFORE = "yanked_before"
+    UNREADABLE = "unreadable"
+    QUEUED = "queued"
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Rebuild(_Value):
+    """A project to rebuild from scratch, from its base.
+
+    Attributes:
+        model: The project's model.
+        base: The base to build it from.
+        current: The version it has now, if any.
+        reason: Why.
+        sentence: The same for people.
+        request: The digest ``Q`` of cellar, project, base and recipe: at most one version is ever made for it.
+        attempt: The number of the log entry that a run of it creates first.
+        recipe: What to train with.
+    """
+
+    model: Model
+    base: Ref
+    current: Ref | None
+    reason: Reason
+    sentence: str
+    request: str
+    attempt: int
+    recipe: Recipe
+
+    @property
+    def run_key(self) -> str:
+        """What an orchestrator's run of this attempt is known by: Airflow's run or map key, Prefect's idempotency key."""
+        return f"{self.request}:{self.attempt}"
+
+
+class Skip(_Value):
+    """A project that is not rebuilt now.
+
+    Attributes:
+        model: The project's model.
+        base: The base it would be built from, if there is one.
+        current: The version it has now, if any.
+        reason: Why not.
+        sentence: The same for people.
+        holder: Who has the work, if it is in progress.
+        attempt: The number of the last entry of its log, if it was read.
+        since: When that entry was written.
+    """
+
+    model: Model
+    base: Ref | None
+    current: Ref | None
+    reason: Reason
+    sentence: str
+    holder: str | None = None
+    attempt: int = 0
+    since: datetime | None = None
+
+
+class Plan(_Value):
+    """What is to be rebuilt in a rack, and what is not; it is true when it has rebuilds.
+
+    Attributes:
+        rack: The rack.
+        head: Its newest base that is not yanked, if it has one.
+        rebuilds: What to rebuild now.
+        skips: Everything else, each with its reason.
+    """
+
+    rack: Rack
+    head: Ref | None
+    rebuilds: tuple[Rebuild, ...]
+    skips: tuple[Skip, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.rebuilds)
+
+
+@dataclass(frozen=True)
+class ProjectState:
+    """What is known of one project.
+
+    Attributes:
+        model: Its model.
+        versions: Its committed versions.
+        yanked: Those of them that are yanked.
+        recipe: The recipe of its newest version; None if it has none, or if it was not needed.
+        last: By base, the last entry of the log of the rebuild onto it.
+        done: The requests that made those of its versions that stand on the base it wants.
+        unreadable: What is wrong with the objects that a plan must read, if something is.
+    """
+
+    model: Model
+    versions: frozenset[ProjectVersion] = frozenset()
+    yanked: frozenset[ProjectVersion] = frozenset()
+    recipe: Recipe | None = None
+    last: Mapping[BaseVersion, Attempt] = field(default_factory=dict)
+    done: frozenset[str] = frozenset()
+    unreadable: str = ""
+
+
+@dataclass(frozen=True)
+class RackState:
+    """What is known of a rack.
+
+    Attributes:
+        cellar: The cellar's id.
+        rack: The rack.
+        bases: Its committed bases, each with the digest of its files where that is known.
+        yanked: Those of them that are yanked.
+        projects: Its projects.
+        approved: What may be built from: pairs of project (``base`` for all of them) and base.
+    """
+
+    cellar: str
+    rack: Rack
+    bases: Mapping[BaseVersion, str]
+    yanked: frozenset[BaseVersion] = frozenset()
+    projects: tuple[ProjectState, ...] = ()
+    approved: frozenset[tuple[str, BaseVersion]] = frozenset()
+
+    @property
+    def good(self) -> list[BaseVersion]:
+        """The bases that may be built from, ascending."""
+        return sorted(set(self.bases) - self.yanked)
+
+    def ref(self, base: BaseVersion) -> Ref:
+        """The ref of a base of this rack."""
+        return self.rack.base.at(base)
+
+
+@dataclass(frozen=True)
+class Want:
+    """A project stands on another base than it should: the base it should stand on, and why."""
+
+    base: BaseVersion
+    reason: Reason
+    sentence: str
+    current: ProjectVersion | None = None
+
+
+def want(state: RackState, policy: RackConfig, project: ProjectState, now: datetime) -> Want | Skip:
+    """Whether *project* should be rebuilt, and onto which base; its log is not asked.
+
+    Wanted: the base of its newest eligible version is not the newest eligible base. Not *older than*: a base that
+    was yanked sends its projects back to the one before.
+    """
+    rules = policy.project(project.model)
+    followed = [base for base in state.good if _follows(rules.track, base)]
+    current = max(
+        (version for version in project.versions - project.yanked if version.base in followed),
+        default=None,
+    )
+    if not followed:
+        return _skip(state, project, current, None, Reason.NO_BASE, "the rack has no base that it follows")
+    target = max((base for base in followed if _may(state, policy, project, base)), default=None)
+    if target is None or (current and current.base == target < followed[-1]):
+        return _skip(state, project, current, target, *_waits(state, policy, target, followed[-1]))
+    if current and current.base == target:
+        return _skip(state, project, current, target, Reason.UP_TO_DATE, f"stands on base {target}, the newest it follows")
+    wanted = _want(project, current, target)
+    if rules.hold and rules.hold.holds(now):
+        behind = sum(current.base < base <= target for base in followed) if current else 0
+        return _skip(state, project, current, target, Reason.HELD, _held(rules.hold, wanted, behind))
+    return wanted
+
+
+def plan(state: RackState, policy: RackConfig, now: datetime) -> Plan:
+    """What is to be rebuilt at *now*: the same answer for the same arguments, whoever asks.
+
+    Args:
+        state: What the rack holds; of each wanted project, its recipe and the last entry of its log.
+        policy: The rack's ``config.toml``.
+        now: The time; only a hold's expiry depends on it.
+    """
+    decisions = [_decide(state, policy, project, now) for project in sorted(state.projects, key=lambda p: str(p.model))]
+    rebuilds = [decision for decision in decisions if isinstance(decision, Rebuild)]
+    busy = sum(isinstance(decision, Skip) and decision.reason is Reason.IN_PROGRESS for decision in decisions)
+    free = max(policy.rebuild.max_parallel - busy, 0)
+    queued = [
+        Skip(**rebuild.model_dump(include={"model", "base", "current"}), reason=Reason.QUEUED, sentence=_queued(policy, rebuild))
+        for rebuild in rebuilds[free:]
+    ]
+    skips = [decision for decision in decisions if isinstance(decision, Skip)]
+    head = state.ref(state.good[-1]) if state.good else None
+    return Plan(rack=state.rack, head=head, rebuilds=tuple(rebuilds[:free]), skips=(*skips, *queued))
+
+
+def request_digest(cellar: str, model: Model, base: Ref, tree: str, recipe: Recipe, asked: int) -> str:
+    """The request ``Q``: what is to be built, independent of who builds it and how often it is tried."""
+    return digest_json(cellar, str(model), str(base), tree, recipe.facts(), asked)
+
+
+def _decide(state: RackState, policy: RackConfig, project: ProjectState, now: datetime) -> Rebuild | Skip:
+    wanted = want(state, policy, project, now)
+    if isinstance(wanted, Skip):
+        return wanted
+    if project.unreadable:
+        return _skip(state, project, wanted.current, wanted.base, Reason.UNREADABLE, project.unreadable)
+    last = project.last.get(wanted.base)
+    recipe = policy.project(project.model).recipe or project.recipe or Recipe()
+    base = state.ref(wanted.base)
+    request = request_digest(
+        state.cellar, project.model, base, state.bases[wanted.base], recipe, last.asked if last else 0
+    )
+    reason, sentence = _verdict(project, wanted, last, request, policy.digest(project.model))
+    if last and reason in (Reason.IN_PROGRESS, Reason.FAILED_BEFORE, Reason.YANKED_BEFORE):
+        skip = _skip(state, project, wanted.current, wanted.base, reason, sentence)
+        holder = last.holder if reason is Reason.IN_PROGRESS else None
+        return skip.model_copy(update={"holder": holder, "attempt": last.number, "since": last.at})
+    return Rebuild(
+        model=project.model,
+        base=base,
+        current=project.model.at(wanted.current) if wanted.current else None,
+        reason=reason,
+        sentence=sentence,
+        request=request,
+        attempt=last.number + 1 if last else 1,
+        recipe=recipe,
+    )
+
+
+def _verdict(
+    project: ProjectState, wanted: Want, last: Attempt | None, request: str, policy: str
+) -> tuple[Reason, str]:
+    """What the last entry of the log makes of a wanted rebuild."""
+    if last is None:
+        return wanted.reason, wanted.sentence
+    again = f"mend it, then ask with: cellar rebuild {project.model} --again WHY"
+    if last.event is Event.ASKED:
+        return Reason.ASKED_AGAIN, f"{wanted.sentence}; {last.by} asked for it" + (f" ({last.why})" if last.why else "")
+    if last.event is Event.LOST and last.lost < LOST_MOST:
+        return Reason.WAS_LOST, f"{wanted.sentence}; the last attempt ended without a word"
+    if last.event is Event.STARTED and last.request not in project.done:
+        return Reason.IN_PROGRESS, f"{last.holder} has been at it since {last.at:%Y-%m-%d %H:%M} UTC"
+    if last.request != request or (last.policy or policy) != policy:
+        return Reason.CHANGED_SINCE_FAILURE, f"{wanted.sentence}; its recipe or the rack's rules changed since the last attempt"
+    if last.event is Event.STARTED:
+        return Reason.YANKED_BEFORE, f"was built on base {wanted.base}, and that was yanked: {again}"
+    if last.event is Event.LOST:
+        return Reason.FAILED_BEFORE, f"{last.lost} attempts in a row ended without a word: {again}"
+    return Reason.FAILED_BEFORE, f"failed on base {wanted.base}" + (f" ({last.why})" if last.why else "") + f": {again}"
+
+
+def _follows(track: str, base: BaseVersion) -> bool:
+    choice = Selector(f"rack/base@{track}").choice
+    if isinstance(choice, Caret):
+        return takes(choice, base)
+    if track == "latest":
+        return True
+    from packaging.specifiers import SpecifierSet
+
+    return SpecifierSet(track).contains(str(base))
+
+
+def _may(state: RackState, policy: RackConfig, project: ProjectState, base: BaseVersion) -> bool:
+    """Whether the project may move to *base* without asking anybody (any more)."""
+    approved = {one for name, one in state.approved if name in ("base", project.model.project)}
+    if not project.versions or base in approved or any(version.base == base for version in project.versions):
+        return True
+    if any(version.major == base.major for version in project.versions):
+        return policy.rebuild.on_minor is OnBump.AUTO
+    return policy.rebuild.on_major is OnBump.AUTO or any(one.major == base.major for one in approved)
+
+
+def _want(project: ProjectState, current: ProjectVersion | None, target: BaseVersion) -> Want:
+    if not project.versions:
+        return Want(target, Reason.NEVER_BUILT, f"has no version yet; base {target} is the newest it follows")
+    if current is None:
+        what = f"no version of it stands (the newest, {max(project.versions)}, or its base was yanked or is not followed)"
+        return Want(target, Reason.BASE_YANKED, f"{what}; base {target} is the newest it follows")
+    if current.base > target:
+        return Want(target, Reason.BASE_YANKED, f"{current} is ahead of base {target}, the newest it may stand on", current)
+    major = Bump.between(current.base, target) is Bump.MAJOR
+    reason = Reason.BASE_MAJOR if major else Reason.BASE_MINOR
+    return Want(target, reason, f"{current} stands on base {current.base}; base {target} is newer", current)
+
+
+def _waits(
+    state: RackState, policy: RackConfig, target: BaseVersion | None, newer: BaseVersion
+) -> tuple[Reason, str]:
+    major = target is None or target.major != newer.major
+    key, rule = ("on_major", policy.rebuild.on_major) if major else ("on_minor", policy.rebuild.on_minor)
+    if rule is OnBump.NEVER:
+        return Reason.TURNED_OFF, f'base {newer} is newer, but {key} = "never"'
+    tests = "a new X needs integration tests" if major else f'{key} = "approve"'
+    return Reason.AWAITING_APPROVAL, f"base {newer} is newer, but {tests}: cellar approve {state.ref(newer)}"
+
+
+def _held(hold: Hold, wanted: Want, behind: int) -> str:
+    lag = f"{behind} bump{'s' * (behind > 1)} behind" if behind else wanted.sentence
+    return f"is held ({hold}); {lag}"
+
+
+def _queued(policy: RackConfig, rebuild: Rebuild) -> str:
+    return f"{rebuild.sentence}; waits for a free place, {policy.rebuild.max_parallel} at once"
+
+
+def _skip(
+    state: RackState,
+    project: ProjectState,
+    current: ProjectVersion | None,
+    base: BaseVersion | None,
+    reason: Reason,
+    sentence: str,
+) -> Skip:
+    return Skip(
+        model=project.model,
+        base=state.ref(base) if base else None,
+        current=project.model.at(current) if current else None,
+        reason=reason,
+        sentence=sentence,
+    )

@@ -1,0 +1,218 @@
+"""A rack's ``config.toml``: ml-cellar's artifact rules, and our policy for rebuilding; the only mutable file.
+
+Everything has a default, so that an empty file is a valid one. Tables that this release does not know are let be.
+"""
+
+from __future__ import annotations
+
+import enum
+import tomllib
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, time
+from fnmatch import fnmatchcase
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from cellar_core.digest import digest_json
+from cellar_core.errors import CellarError
+from cellar_core.record import FileEntry, Recipe, problems
+from cellar_core.ref import Alias, InvalidRef, Model, Rack, Selector
+from cellar_core.version import BaseVersion
+
+__all__ = [
+    "TEMPLATE",
+    "ArtifactRules",
+    "BrokenRules",
+    "Hold",
+    "InvalidConfig",
+    "OnBump",
+    "ProjectPolicy",
+    "RackConfig",
+    "RebuildPolicy",
+]
+
+TEMPLATE = """\
+# The rules and the policy of rack {rack}. All of it may be left out.
+
+[artifact]
+required_files = []         # globs that every version must match, such as "config.yaml", "*.safetensors", "logs/"
+optional_files = ["*"]      # globs of what else a version may hold
+contract_files = []         # files that stay the same within one X, such as "signature.json"
+
+[document]
+result_file = "result.json" # where a version's metrics are read from
+
+[rebuild]
+on_minor = "auto"           # a new base X.(Y+1): rebuild the projects ("auto"), wait ("approve"), or "never"
+on_major = "approve"        # a new base (X+1).0: SPEC asks for integration tests, so it waits for: cellar approve
+max_parallel = 4            # how many rebuilds may go on at once
+
+# [projects.projectA]
+# hold = {{ reason = "audit", owner = "kim", until = 2027-01-31 }}
+# track = "^1"              # which bases it follows: ^1, or a PEP 440 specifier such as >=1.2,<2
+# [projects.projectA.recipe]
+# data = ["s3://data/projectA/2026-11"]
+# parameters = {{ epochs = 10 }}
+"""
+
+
+class InvalidConfig(CellarError, ValueError):
+    """A ``config.toml`` is not valid; its place and the wrong key are named. Trying again does not help."""
+
+
+class BrokenRules(CellarError, ValueError):
+    """A directory does not keep the rack's artifact rules; every problem is listed. Trying again does not help."""
+
+
+class OnBump(enum.StrEnum):
+    """What a bump of the base does to the projects."""
+
+    AUTO = "auto"
+    APPROVE = "approve"
+    NEVER = "never"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _OurTable(BaseModel):
+    # A mistyped key in a table that only we read would silently change what is rebuilt.
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ArtifactRules(_Table):
+    """Which files a version must and may hold (ml-cellar's ``[artifact]``).
+
+    A pattern is a glob over the path (``*`` also matches ``/``); one that ends in ``/`` means any file below.
+    """
+
+    required_files: tuple[str, ...] = ()
+    optional_files: tuple[str, ...] = ("*",)
+    contract_files: tuple[str, ...] = ()
+
+    def broken(self, paths: Iterable[str]) -> list[str]:
+        """What is wrong with a version that holds *paths*; empty if nothing is.
+
+        >>> ArtifactRules(required_files=("*.safetensors", "logs/")).broken(["a.safetensors"])
+        ['no file matches required_files pattern "logs/"']
+        """
+        paths = list(paths)
+        allowed = (*self.required_files, *self.optional_files)
+        missing = [pattern for pattern in self.required_files if not any(_fits(path, pattern) for path in paths)]
+        unexpected = [path for path in paths if not any(_fits(path, pattern) for pattern in allowed)]
+        return [
+            *(f'no file matches required_files pattern "{pattern}"' for pattern in missing),
+            *(f"{path} matches no pattern of required_files or optional_files" for path in unexpected),
+        ]
+
+    def contract(self, files: Iterable[FileEntry]) -> dict[str, str]:
+        """The files that the application relies on, with their digests."""
+        return {file.path: file.digest for file in files if any(_fits(file.path, one) for one in self.contract_files)}
+
+
+def _fits(path: str, pattern: str) -> bool:
+    return path.startswith(pattern) if pattern.endswith("/") else fnmatchcase(path, pattern)
+
+
+class Document(_Table):
+    """ml-cellar's ``[document]``: where results are."""
+
+    template_file: str = "template.md"
+    result_file: str = "result.json"
+
+
+class RebuildPolicy(_OurTable):
+    """What a bump does, and how many rebuilds may go on at once.
+
+    SPEC: "When the major version `X` is changed, … application-side engineers need to perform integration tests": so
+    a new ``X`` waits for an approval unless the policy says otherwise.
+    """
+
+    on_minor: OnBump = OnBump.AUTO
+    on_major: OnBump = OnBump.APPROVE
+    max_parallel: int = Field(default=4, ge=1)
+
+
+class Hold(_OurTable):
+    """A project that is not to be rebuilt, why, who says so, and until when (a date or a time; UTC if it names no zone)."""
+
+    reason: str = ""
+    owner: str = ""
+    until: datetime | None = None
+
+    @field_validator("until", mode="before")
+    @classmethod
+    def _a_date_ends_with_its_day(cls, value: object) -> object:
+        if isinstance(value, date) and not isinstance(value, datetime):
+            return datetime.combine(value, time.max, UTC)
+        return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
+
+    def holds(self, now: datetime) -> bool:
+        """Whether it still holds at *now*."""
+        return self.until is None or now <= self.until
+
+    def __str__(self) -> str:
+        facts = (self.reason, f"by {self.owner}" if self.owner else "", f"until {self.until:%Y-%m-%d}" if self.until else "")
+        return ", ".join(filter(None, facts)) or "no reason given"
+
+
+class ProjectPolicy(_OurTable):
+    """One ``[projects.X]`` table: a hold, which bases are followed, the recipe of its rebuilds."""
+
+    hold: Hold | None = None
+    track: str = "latest"
+    recipe: Recipe | None = None
+
+    @field_validator("track")
+    @classmethod
+    def _is_a_selector(cls, text: str) -> str:
+        try:
+            choice = Selector(f"rack/base@{text}").choice
+        except InvalidRef as error:
+            raise ValueError(str(error).replace("rack/base@", "")) from None
+        if isinstance(choice, Alias | BaseVersion):
+            message = f"{text!r} does not follow anything: write latest, ^1, or a specifier such as >=1.2,<2; to stay, use hold"
+            raise ValueError(message)
+        return text
+
+
+class RackConfig(_Table):
+    """The whole file."""
+
+    artifact: ArtifactRules = ArtifactRules()
+    document: Document = Document()
+    rebuild: RebuildPolicy = RebuildPolicy()
+    projects: Mapping[str, ProjectPolicy] = Field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, data: bytes, key: str, rack: Rack) -> RackConfig:
+        """Read the file that lies at *key*; raises InvalidConfig, which names the file and the key in it."""
+        try:
+            config = cls.model_validate(tomllib.loads(data.decode()))
+            for project in config.projects:
+                if rack.project(project).is_base:
+                    raise InvalidRef("'base' is no project")
+        except ValidationError as error:
+            raise InvalidConfig(f"{key}: {problems(error)}") from None
+        except InvalidRef as error:
+            raise InvalidConfig(f"{key}: projects: {error}") from None
+        except ValueError as error:
+            raise InvalidConfig(f"{key} is no TOML: {error}") from None
+        return config
+
+    def project(self, model: Model) -> ProjectPolicy:
+        """The policy of a project; the default one if the file does not name it."""
+        return self.projects.get(model.project, ProjectPolicy())
+
+    def check(self, files: Iterable[FileEntry]) -> None:
+        """Raise BrokenRules, with every problem, if *files* do not keep the artifact rules."""
+        if broken := self.artifact.broken(file.path for file in files):
+            raise BrokenRules("the directory does not keep the rack's rules (config.toml): " + "; ".join(broken))
+
+    def digest(self, model: Model) -> str:
+        """The digest of what can make a rebuild of *model* end differently; a hold or a limit cannot."""
+        facts: dict[str, Any] = self.model_dump(mode="json", include={"artifact", "document"})
+        recipe = self.project(model).recipe
+        return digest_json(facts, recipe.facts() if recipe else None)

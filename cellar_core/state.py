@@ -1,0 +1,106 @@
+"""Reading what a plan needs: three listings, and then only what is wanted is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime
+
+from cellar_core import layout
+from cellar_core.attempt import Attempt
+from cellar_core.catalog import Catalog
+from cellar_core.payload import WORKERS
+from cellar_core.plan import ProjectState, RackState, Want, want
+from cellar_core.rack import RackConfig
+from cellar_core.record import Record, Unreadable
+from cellar_core.ref import Model, Rack, Ref
+from cellar_core.store import Store
+from cellar_core.version import BaseVersion
+
+__all__ = ["load", "outline", "read_attempt", "unknown"]
+
+Numbers = Mapping[tuple[Model, BaseVersion], int]
+
+
+def outline(store: Store, cellar: str, rack: Rack, config: RackConfig) -> RackState:
+    """What names and sizes tell of *rack*: enough to know what is wanted, not enough for a plan."""
+    return _outline(cellar, rack, config, Catalog(store.find(layout.records(rack))), store.find(layout.approvals(rack)))
+
+
+def unknown(model: Model) -> ProjectState:
+    """The state of a project that the rack has not heard of."""
+    return ProjectState(model)
+
+
+def load(store: Store, cellar: str, rack: Rack, config: RackConfig, now: datetime) -> RackState:
+    """The state of *rack* as a plan needs it.
+
+    Args:
+        store: Where to read.
+        cellar: The cellar's id.
+        rack: The rack.
+        config: Its policy, which decides what is wanted and so what has to be read.
+        now: The time.
+    """
+    with ThreadPoolExecutor(WORKERS) as pool:
+        prefixes = (layout.records(rack), layout.rebuild_logs(rack), layout.approvals(rack))
+        records, rebuilds, approvals = pool.map(store.find, prefixes)
+        state = _outline(cellar, rack, config, Catalog(records), approvals)
+        numbers: dict[tuple[Model, BaseVersion], int] = {}
+        for model, base, number in filter(None, map(layout.parse_rebuild, rebuilds)):
+            numbers[model, base] = max(number, numbers.get((model, base), 0))
+        wanted = {project.model: want(state, config, project, now) for project in state.projects}
+        projects = pool.map(lambda project: _details(store, project, wanted[project.model], config, numbers), state.projects)
+        bases = {one.base for one in wanted.values() if isinstance(one, Want)}
+        trees = dict(zip(bases, pool.map(lambda base: _record(store, state.ref(base)).tree, bases), strict=True))
+        return replace(state, bases={**state.bases, **trees}, projects=tuple(projects))
+
+
+def _outline(
+    cellar: str, rack: Rack, config: RackConfig, catalog: Catalog, approvals: Mapping[str, int]
+) -> RackState:
+    bases = catalog.bases(rack.base)
+    models = {model for model in catalog.models if not model.is_base} | {rack.project(name) for name in config.projects}
+    projects = []
+    for model in sorted(models):
+        versions = catalog.builds(model)
+        yanked = frozenset(version for version in versions if catalog.yanked(model.at(version)))
+        projects.append(ProjectState(model, frozenset(versions), yanked))
+    return RackState(
+        cellar=cellar,
+        rack=rack,
+        bases=dict.fromkeys(bases, ""),
+        yanked=frozenset(base for base in bases if catalog.yanked(rack.base.at(base))),
+        projects=tuple(projects),
+        approved=frozenset(filter(None, (layout.parse_approval(key, rack) for key in approvals))),
+    )
+
+
+def _details(store: Store, project: ProjectState, wanted: object, config: RackConfig, numbers: Numbers) -> ProjectState:
+    """The recipe, the last attempt and what was built already, of a project that is wanted."""
+    if not isinstance(wanted, Want):
+        return project
+    try:
+        recipe = None
+        if project.versions and config.project(project.model).recipe is None:
+            recipe = _record(store, project.model.at(max(project.versions))).recipe
+        here = [version for version in project.versions if version.base == wanted.base]
+        done = frozenset(filter(None, (_record(store, project.model.at(version)).request for version in here)))
+        number = numbers.get((project.model, wanted.base), 0)
+        last = {wanted.base: read_attempt(store, project.model, wanted.base, number)} if number else {}
+    except Unreadable as error:
+        return replace(project, unreadable=str(error))
+    return replace(project, recipe=recipe, done=done, last=last)
+
+
+def read_attempt(store: Store, model: Model, base: BaseVersion, number: int) -> Attempt:
+    """Entry *number* of the log of a rebuild; raises Unreadable."""
+    key = layout.entry(layout.rebuild_log(model, base), number)
+    attempt = Attempt.from_bytes(store.read(key) or b"", key)
+    return attempt.model_copy(update={"number": number})
+
+
+def _record(store: Store, ref: Ref) -> Record:
+    key = layout.record(ref)
+    return Record.from_bytes(store.read(key) or b"", key)
