@@ -33,17 +33,25 @@ def seconds(program: str) -> float:
 
 def main(runs: int = 15) -> None:
     """Measure in turns, so that a slow moment of the machine hits every program alike."""
-    cases = {name: pair for name, pair in CASES.items() if name == "cellar_core" or find_spec(ORCHESTRATORS[name])}
+    cases = {
+        name: pair for name, pair in CASES.items() if name == "cellar_core" or find_spec(ORCHESTRATORS[name])
+    }
     programs = {"pass"}.union(*({before, f"{before}; {ours}"} for before, ours in cases.values()))
     rounds = [{program: seconds(program) for program in programs} for _ in range(runs + 1)]
-    times = {program: median(each[program] for each in rounds[1:]) for program in programs}  # the first fills caches
+    times = {
+        program: median(each[program] for each in rounds[1:]) for program in programs
+    }  # the first fills caches
 
     start = times["pass"]
-    print(f"{platform.machine()}, {cpu_count()} cores, {platform.system()}, Python {platform.python_version()}")
+    print(
+        f"{platform.machine()}, {cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+    )
     print(f"median of {runs} runs, less the {start * 1000:.0f} ms that a bare interpreter takes")
     for name, (before, ours) in cases.items():
         alone, both = (times[program] - start for program in (before, f"{before}; {ours}"))
-        print(f"{name}: {(both - alone) * 1000:+.0f} ms, {both / alone:.2f} times `{before}` ({alone * 1000:.0f} ms)")
+        print(
+            f"{name}: {(both - alone) * 1000:+.0f} ms, {both / alone:.2f} times `{before}` ({alone * 1000:.0f} ms)"
+        )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-# Airflow and Prefect read these when they are imported, and would write to the home directory of whoever runs the tests.
+# Read when Airflow and Prefect are imported, which would otherwise write to the home directory of the caller.
 HOME = Path(tempfile.mkdtemp(prefix="cellar-tests-"))
 os.environ.update(
     AIRFLOW_HOME=str(HOME / "airflow"),

@@ -8,7 +8,17 @@ from importlib.util import find_spec
 
 import pytest
 
-CLOUD_SDKS = {"s3fs", "gcsfs", "adlfs", "aiobotocore", "boto3", "botocore", "azure", "google.cloud", "google.auth"}
+CLOUD_SDKS = {
+    "s3fs",
+    "gcsfs",
+    "adlfs",
+    "aiobotocore",
+    "boto3",
+    "botocore",
+    "azure",
+    "google.cloud",
+    "google.auth",
+}
 WEB = {"fastapi", "starlette", "uvicorn"}
 COMMAND_LINE = {"click", "rich", "typer"}
 ORCHESTRATORS = {"airflow", "prefect"}
@@ -25,7 +35,9 @@ def modules(*statements: str) -> set[str]:
 
 
 def test_core_loads_no_orchestrator_no_cloud_sdk_and_no_command_line_library() -> None:
-    unwanted = CLOUD_SDKS | WEB | COMMAND_LINE | ORCHESTRATORS | TRAINING | {"cellar_airflow", "cellar_prefect"}
+    unwanted = (
+        CLOUD_SDKS | WEB | COMMAND_LINE | ORCHESTRATORS | TRAINING | {"cellar_airflow", "cellar_prefect"}
+    )
     assert modules("import cellar_core") & unwanted == set()
 
 

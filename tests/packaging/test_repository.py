@@ -13,14 +13,20 @@ CONSTRAINTS = sorted((ROOT / "constraints").glob("*.txt"))
 
 # Public places that a text may point to. Anything else must be a name that RFC 2606 reserves, or loopback.
 PUBLIC_HOSTS = {"keepachangelog.com", "semver.org", "www.apache.org"}
-RESERVED = re.compile(r"(localhost|127\.0\.0\.1|\[::1\]|(.*\.)?example(\.(com|org|net))?|.*\.(test|invalid))$")
+RESERVED = re.compile(
+    r"(localhost|127\.0\.0\.1|\[::1\]|(.*\.)?example(\.(com|org|net))?|.*\.(test|invalid))$"
+)
 URL = re.compile(r"\bhttps?://(?:[^/\s@]*@)?([A-Za-z0-9.-]+|\[[0-9a-f:]+\])")
-INDEX_OPTION = re.compile(r"--(extra-)?index-url|--find-links|--trusted-host|\bPIP_[A-Z_]*INDEX|\bUV_[A-Z_]*INDEX")
+INDEX_OPTION = re.compile(
+    r"--(extra-)?index-url|--find-links|--trusted-host|\bPIP_[A-Z_]*INDEX|\bUV_[A-Z_]*INDEX"
+)
 HOME = re.compile(r"(?<![\w.{}$-])/(root|work|Users|home/[a-z]+)/")
 
 
 def tracked() -> list[Path]:
-    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listing = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     return [path for name in listing.split("\0") if name and (path := ROOT / name).is_file()]
 
 
