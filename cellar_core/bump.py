@@ -32,7 +32,8 @@ def spot(model: Model, versions: Sequence[BaseVersion], bump: Bump, after: BaseV
     Raises:
         BumpConflict: *after* is not the newest version of its line.
 
-    >>> spot(Model("vit/vit-l/base"), [BaseVersion("1.4"), BaseVersion("2.0")], Bump.MINOR, BaseVersion("1.4")).line.prefix
+    >>> versions = [BaseVersion("1.4"), BaseVersion("2.0")]
+    >>> spot(Model("vit/vit-l/base"), versions, Bump.MINOR, after=BaseVersion("1.4")).line.prefix
     '1.'
     """
     if after is None:
@@ -41,8 +42,10 @@ def spot(model: Model, versions: Sequence[BaseVersion], bump: Bump, after: BaseV
         same_line = [version for version in versions if version.major == after.major]
         newest = max(same_line, default=None)
         if newest != after:
-            message = f"{model} {after} is not the newest of its line any more; there is: {listing(same_line)}. Look, then decide"
-            raise BumpConflict(message)
+            there = listing(same_line)
+            raise BumpConflict(
+                f"{model} {after} is not the newest of its line; there is: {there}. Look, then decide"
+            )
     first = newest.bumped(bump) if newest else BaseVersion.first(bump)
     line = Line(model, (first.major,))
     seen = model.at(newest) if newest else None
@@ -80,5 +83,7 @@ def check_contract(rules: ArtifactRules, first: Record, files: Sequence[FileEntr
     """
     before, now = rules.contract(first.files), rules.contract(files)
     if changed := sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name)):
-        message = f"{listing(changed)} is not as in {first.ref}, whose contract each version of the same X keeps"
+        message = (
+            f"{listing(changed)} is not as in {first.ref}, whose contract each version of the same X keeps"
+        )
         raise ContractChanged(f"{message}; register with bump=major, or keep the file")

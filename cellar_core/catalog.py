@@ -41,7 +41,9 @@ class Catalog:
     def descending(self, model: Model) -> Iterator[Version]:
         """The committed versions of *model*, the highest first, yanked ones too; looked up one by one."""
         keys = self._keys.get(model, {})
-        return (version for version in sorted(keys, reverse=True) if self._sizes[keys[version]] > TOMBSTONE_MOST)
+        return (
+            version for version in sorted(keys, reverse=True) if self._sizes[keys[version]] > TOMBSTONE_MOST
+        )
 
     def versions(self, model: Model) -> list[Version]:
         """The committed versions of *model*, ascending, yanked ones too."""

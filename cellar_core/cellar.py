@@ -27,7 +27,18 @@ from cellar_core.payload import InvalidPayload, Payload, scan
 from cellar_core.plan import Plan, Rebuild, Skip, Want, plan, want
 from cellar_core.rack import RackConfig
 from cellar_core.rebuild import Rebuilt
-from cellar_core.record import TOMBSTONE_MOST, Claim, NewerSchema, Origin, Parent, Recipe, Record, Unreadable, problems, who
+from cellar_core.record import (
+    TOMBSTONE_MOST,
+    Claim,
+    NewerSchema,
+    Origin,
+    Parent,
+    Recipe,
+    Record,
+    Unreadable,
+    problems,
+    who,
+)
 from cellar_core.ref import Alias, Model, Rack, Ref, Selector, Version, alias_name
 from cellar_core.register import Draft, Registrar, Spot
 from cellar_core.retrain import train as run_training
@@ -92,7 +103,9 @@ class Cellar:
     []
     """
 
-    def __init__(self, url: str | os.PathLike[str] | None = None, storage_options: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, url: str | os.PathLike[str] | None = None, storage_options: Mapping[str, Any] | None = None
+    ) -> None:
         given = os.fspath(url) if url is not None else os.environ.get("CELLAR_URL", "")
         if not given:
             raise NoCellarGiven("which cellar? Give its URL, or set CELLAR_URL")
@@ -101,7 +114,9 @@ class Cellar:
         self._claims: dict[str, Claim] = {}
 
     @classmethod
-    def init(cls, url: str | os.PathLike[str] | None = None, storage_options: Mapping[str, Any] | None = None) -> Cellar:
+    def init(
+        cls, url: str | os.PathLike[str] | None = None, storage_options: Mapping[str, Any] | None = None
+    ) -> Cellar:
         """Make a cellar, or find the one that is there; races the store's exclusive create for real first.
 
         Raises:
@@ -136,9 +151,13 @@ class Cellar:
             facts = [json.loads(self._store.read(key) or b"") for key in found]
             newest, cellar = int(facts[-1]["layout"]), str(facts[0]["cellar"])
         except (ValueError, KeyError, TypeError) as error:
-            raise Unreadable(f"{found[-1]} in {self.url} is no format of a cellar ({error}); restore it from a backup") from None
+            raise Unreadable(
+                f"{found[-1]} in {self.url} is no format of a cellar ({error}); restore it from a backup"
+            ) from None
         if newest > LAYOUT:
-            raise NewerSchema(f"{self.url} has layout {newest}, this release knows {LAYOUT}; upgrade cellar-flows")
+            raise NewerSchema(
+                f"{self.url} has layout {newest}, this release knows {LAYOUT}; upgrade cellar-flows"
+            )
         return cellar
 
     @property
@@ -299,7 +318,9 @@ class Cellar:
         config.check(draft.payload.files)
         record, created = self._registrar.register(draft, spot)
         if not created and self._catalog(record.ref).yanked(record.ref):
-            raise Yanked(f"this content is already {record.ref}, which was yanked; give again= to number it once more")
+            raise Yanked(
+                f"this content is already {record.ref}, which was yanked; give again= to number it once more"
+            )
         if not created:
             notices = (*notices, f"the same content and recipe were already {record.ref}")
         return Registered(ref=record.ref, record=record, created=created, notices=notices)
@@ -310,18 +331,24 @@ class Cellar:
 
     def _parent(self, model: Model, base: Ref, exact: ProjectVersion | None = None) -> Parent:
         if not base.model.is_base:
-            raise BaseMismatch(f"{base} is a project's model: nothing is ever tuned from a tuned model; name a base")
+            raise BaseMismatch(
+                f"{base} is a project's model: nothing is ever tuned from a tuned model; name a base"
+            )
         if base.rack != model.rack:
             raise BaseMismatch(f"{base} is of rack {base.rack}, but {model} is of {model.rack}")
         if exact and exact.base != base.version:
-            raise BaseMismatch(f"version {exact} says that it was made from base {exact.base}, not from {base}")
+            raise BaseMismatch(
+                f"version {exact} says that it was made from base {exact.base}, not from {base}"
+            )
         names.require_rack(self.store, model.rack)
         record = self._record(base)
         if self._catalog(base).yanked(base):
             raise Yanked(f"{base} was yanked; make {model} from another base: cellar ls {base.rack}")
         return Parent(ref=base, tree=record.tree)
 
-    def _check_contract(self, config: RackConfig, line: Line, bases: Sequence[BaseVersion], payload: Payload) -> None:
+    def _check_contract(
+        self, config: RackConfig, line: Line, bases: Sequence[BaseVersion], payload: Payload
+    ) -> None:
         same = [version for version in bases if line.number(version) is not None]
         if same and line.stem[0] > 0 and config.artifact.contract_files:
             bumping.check_contract(config.artifact, self._record(line.model.at(min(same))), payload.files)
@@ -362,9 +389,13 @@ class Cellar:
             return self._record(wanted.model.at(wanted.choice))
         catalog = self._catalog(wanted.model)
         eligible = [v for v in catalog.versions(wanted.model) if catalog.eligible(wanted.model.at(v))]
-        aliased = self._aliased(wanted.model, wanted.choice.name) if isinstance(wanted.choice, Alias) else None
+        aliased = (
+            self._aliased(wanted.model, wanted.choice.name) if isinstance(wanted.choice, Alias) else None
+        )
         if aliased and aliased not in eligible:
-            raise Yanked(f"{wanted} is {wanted.model.at(aliased)}, which was yanked or stands on a yanked base; move the alias")
+            raise Yanked(
+                f"{wanted} is {wanted.model.at(aliased)}, which was yanked or stands on a yanked base; move the alias"
+            )
         if not eligible:
             names.require_rack(self.store, wanted.model.rack)
         return self._record(wanted.model.at(choose(wanted, eligible, aliased)))
@@ -524,7 +555,13 @@ class Cellar:
             )
 
     def rebuild(
-        self, planned: Rebuild | Mapping[str, Any], train: Train, *, holder: str, last_try: bool = True, **training: Any
+        self,
+        planned: Rebuild | Mapping[str, Any],
+        train: Train,
+        *,
+        holder: str,
+        last_try: bool = True,
+        **training: Any,
     ) -> Rebuilt:
         """Run one rebuild that a plan asked for; whoever else runs it too, at most one version comes of it.
 
@@ -552,9 +589,11 @@ class Cellar:
             self.store,
             todo,
             holder,
-            lambda: self.retrain(
-                todo.model, train, base=todo.base, recipe=todo.recipe, request=todo.request, **training
-            ).record,
+            lambda: (
+                self.retrain(
+                    todo.model, train, base=todo.base, recipe=todo.recipe, request=todo.request, **training
+                ).record
+            ),
             found=lambda: found(line, todo.request),
             policy=self.config(todo.model.rack).digest(todo.model),
             last_try=last_try,
@@ -566,7 +605,7 @@ class Cellar:
         return rebuild.ask(self.store, self.plan(model.rack), model, why)
 
     def take_over(self, model: Model | str, why: str) -> Attempt:
-        """Declare the holder of a rebuild gone, whose scheduler cannot be asked any more; the next plan has it again."""
+        """Declare the holder of a rebuild gone, whose scheduler cannot be asked; the next plan has the work again."""
         model = _project(model)
         return self.mark_lost(rebuild.skip_of(self.plan(model.rack), model), why)
 
@@ -616,7 +655,9 @@ def _metrics(config: RackConfig, payload: Payload) -> Mapping[str, Any]:
     try:
         found = json.loads(file.read_bytes())
     except ValueError as error:
-        raise InvalidPayload(f"{file} is no JSON ({error}); metrics are read from it (config.toml: document.result_file)") from None
+        raise InvalidPayload(
+            f"{file} is no JSON ({error}); metrics are read from it (config.toml: document.result_file)"
+        ) from None
     return found if isinstance(found, dict) else {"result": found}
 
 

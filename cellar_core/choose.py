@@ -32,20 +32,17 @@ def choose(selector: Selector, versions: Collection[V], aliased: V | None = None
     >>> choose(Selector("vit/vit-l/base@~=1.2"), [BaseVersion(v) for v in ("1.2", "1.10", "2.0")])
     BaseVersion('1.10')
     """
-    choice = selector.choice
-    if isinstance(choice, Alias):
-        if aliased is None:
-            raise NoSuchVersion(f"{selector.model} has no alias {choice.name!r}; set it with: cellar alias {selector.model} {choice.name} VERSION")
-        fits: Callable[[V], bool] = lambda version: version == aliased  # noqa: E731
-    else:
-        fits = _rule(choice)
+    fits = _rule(selector, aliased)
     chosen = [version for version in versions if fits(version)]
     if not chosen:
-        raise NoSuchVersion(f"no version of {selector.model} is {str(choice)!r}; there is: {listing(sorted(versions))}")
+        raise NoSuchVersion(
+            f"no version of {selector.model} is {str(selector.choice)!r}; there is: {listing(sorted(versions))}"
+        )
     return max(chosen)
 
 
-def _rule(choice: Version | Latest | Caret | Specifier) -> Callable[[Version], bool]:
+def _rule(selector: Selector, aliased: Version | None) -> Callable[[Version], bool]:
+    choice = selector.choice
     if isinstance(choice, Latest):
         return lambda version: True
     if isinstance(choice, Caret):
@@ -55,7 +52,11 @@ def _rule(choice: Version | Latest | Caret | Specifier) -> Callable[[Version], b
 
         specifiers = SpecifierSet(choice.text)
         return lambda version: specifiers.contains(str(version))
-    return lambda version: version == choice
+    if isinstance(choice, Alias) and aliased is None:
+        hint = f"set it with: cellar alias {selector.model} {choice} VERSION"
+        raise NoSuchVersion(f"{selector.model} has no alias {str(choice)!r}; {hint}")
+    exact = aliased if isinstance(choice, Alias) else choice
+    return lambda version: version == exact
 
 
 def takes(caret: Caret, version: Version) -> bool:

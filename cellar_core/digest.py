@@ -20,7 +20,7 @@ Digest = Annotated[str, StringConstraints(pattern=_DIGEST)]
 class Hasher(Protocol):
     """What ``hashlib`` and ``blake3`` have in common."""
 
-    def update(self, data: bytes, /) -> Any:  # noqa: ANN401
+    def update(self, data: bytes, /) -> Any:
         """Take in more bytes."""
 
     def hexdigest(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -34,7 +33,9 @@ class TargetExists(CellarError):
     """Something is already where a version was to be put. Trying again does not help."""
 
 
-def pull(store: Store, record: Record, target: Path, on_bytes: Callable[[int], object] = lambda count: None) -> Path:
+def pull(
+    store: Store, record: Record, target: Path, on_bytes: Callable[[int], object] = lambda count: None
+) -> Path:
     """Copy a version's files to *target*, which must not exist or be an empty directory.
 
     The files are digested while they are copied into a temporary sibling, which is renamed at the end: there is
@@ -43,7 +44,7 @@ def pull(store: Store, record: Record, target: Path, on_bytes: Callable[[int], o
     Raises:
         TargetExists, PayloadMissing, PayloadCorrupt: see there; *target* is as it was.
     """
-    target = Path(os.path.abspath(target))
+    target = target.absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise TargetExists(f"{target} exists and is not empty; name a new directory, or remove it")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -59,9 +60,15 @@ def pull(store: Store, record: Record, target: Path, on_bytes: Callable[[int], o
 
 def verify(store: Store, record: Record, on_bytes: Callable[[int], object] = lambda count: None) -> None:
     """Digest a version's stored files; raises PayloadMissing or PayloadCorrupt, naming every bad file."""
-    bad = [problem for problem in _each_file(record, lambda entry: _check(store, record, entry, on_bytes)) if problem]
+    bad = [
+        problem
+        for problem in _each_file(record, lambda entry: _check(store, record, entry, on_bytes))
+        if problem
+    ]
     if bad:
-        kind = PayloadMissing if all(isinstance(problem, PayloadMissing) for problem in bad) else PayloadCorrupt
+        kind = (
+            PayloadMissing if all(isinstance(problem, PayloadMissing) for problem in bad) else PayloadCorrupt
+        )
         raise bad[0] if len(bad) == 1 else kind(f"{len(bad)} files of {record.ref}: {listing(bad)}")
 
 
@@ -70,7 +77,9 @@ def _each_file(record: Record, act: Callable[[FileEntry], T]) -> list[T]:
         return list(pool.map(act, record.files))
 
 
-def _copy(store: Store, record: Record, entry: FileEntry, path: Path, on_bytes: Callable[[int], object]) -> None:
+def _copy(
+    store: Store, record: Record, entry: FileEntry, path: Path, on_bytes: Callable[[int], object]
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as file:
 
@@ -86,7 +95,9 @@ def _check(
     store: Store, record: Record, entry: FileEntry, on_bytes: Callable[[int], object]
 ) -> PayloadMissing | PayloadCorrupt | None:
     try:
-        _compare(record, entry, digest_stream(_chunks(store, record, entry, on_bytes), algorithm(entry.digest)))
+        _compare(
+            record, entry, digest_stream(_chunks(store, record, entry, on_bytes), algorithm(entry.digest))
+        )
     except (PayloadMissing, PayloadCorrupt) as error:
         return error
     return None
@@ -98,11 +109,15 @@ def _compare(record: Record, entry: FileEntry, found: str) -> None:
         raise PayloadCorrupt(f"{message}; restore the file, then run: cellar verify {record.ref}")
 
 
-def _chunks(store: Store, record: Record, entry: FileEntry, on_bytes: Callable[[int], object]) -> Iterator[bytes]:
+def _chunks(
+    store: Store, record: Record, entry: FileEntry, on_bytes: Callable[[int], object]
+) -> Iterator[bytes]:
     try:
         for chunk in store.chunks(layout.payload(record.ref) + entry.path):
             on_bytes(len(chunk))
             yield chunk
     except FileNotFoundError:
         message = f"{record.ref}/{entry.path} is not in the cellar any more, though it was registered"
-        raise PayloadMissing(f"{message}; restore it, register the same content again (that heals it), or yank it") from None
+        raise PayloadMissing(
+            f"{message}; restore it, register the same content again (that heals it), or yank it"
+        ) from None

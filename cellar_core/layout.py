@@ -44,8 +44,6 @@ FORMAT = f"{ROOT}/format/"
 RACKS = f"{ROOT}/racks/"
 
 
-
-
 def config(of: Rack) -> str:
     """The rack's rules and policy; the only file that may change."""
     return f"{of}/config.toml"

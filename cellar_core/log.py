@@ -1,4 +1,4 @@
-"""Numbered logs: entries that are exclusively created, the highest counts; compare-and-set and history come for free."""
+"""Numbered logs: entries are created exclusively, the highest counts; so each is a compare-and-set and its history."""
 
 from __future__ import annotations
 
@@ -38,4 +38,6 @@ def last_number(store: Store, log: str) -> int:
 def append(store: Store, log: str, number: int, entry: Entry) -> None:
     """Write entry *number*; raises ChangedMeanwhile if somebody else has."""
     if not store.create(layout.entry(log, number), entry.to_bytes()):
-        raise ChangedMeanwhile(f"{layout.entry(log, number)} was written by somebody else meanwhile; look, then decide")
+        raise ChangedMeanwhile(
+            f"{layout.entry(log, number)} was written by somebody else meanwhile; look, then decide"
+        )

@@ -37,7 +37,9 @@ def create_rack(store: Store, rack: Rack) -> bool:
         if store.read(layout.rack(parent)) is not None:
             raise NameTaken(f"{rack} would lie below rack {parent}; choose another name")
     if below := store.find(f"{layout.RACKS}{rack}/"):
-        raise NameTaken(f"{rack} would lie above rack {listing(layout.parse_rack(key) for key in below)}; choose another name")
+        raise NameTaken(
+            f"{rack} would lie above rack {listing(layout.parse_rack(key) for key in below)}; choose another name"
+        )
     _spell(store, layout.name(rack.base), str(rack.base))
     store.create(layout.config(rack), TEMPLATE.format(rack=rack).encode())
     return store.create(layout.rack(rack), json.dumps({"schema": 1, "rack": str(rack), "by": who()}).encode())
@@ -46,8 +48,10 @@ def create_rack(store: Store, rack: Rack) -> bool:
 def require_rack(store: Store, rack: Rack) -> None:
     """Raise NoSuchRack unless *rack* exists."""
     if store.read(layout.rack(rack)) is None:
-        message = f"there is no rack {rack}; racks here: {listing(racks(store))}. The first base makes one: cellar register"
-        raise NoSuchRack(message)
+        there = listing(racks(store))
+        raise NoSuchRack(
+            f"there is no rack {rack}; racks here: {there}. The first base makes one: cellar register"
+        )
 
 
 def keep_spelling(store: Store, model: Model) -> None:
@@ -63,4 +67,6 @@ def _spell(store: Store, key: str, name: str) -> None:
     except (ValueError, KeyError, TypeError):
         raise Unreadable(f"{key} names no model; restore it from a backup") from None
     if spelled != name:
-        raise NameTaken(f"{name} is already spelled {spelled}, and some stores take both for one; write it like that")
+        raise NameTaken(
+            f"{name} is already spelled {spelled}, and some stores take both for one; write it like that"
+        )

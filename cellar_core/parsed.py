@@ -26,8 +26,7 @@ class Parsed:
         if not isinstance(text, str | type(self)):
             message = f"{type(self).__name__} is made from text such as {self._example!r}, not from {text!r}"
             raise TypeError(message)
-        key = self._parse(text) if isinstance(text, str) else text._key
-        object.__setattr__(self, "_key", key)
+        object.__setattr__(self, "_key", self._parse(str(text)))
 
     @classmethod
     def _parse(cls, text: str) -> tuple[Any, ...]:
@@ -74,10 +73,10 @@ class Parsed:
     def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         from pydantic_core import core_schema
 
-        def parse(value: object) -> Self:
+        def parse(value: Any) -> Parsed:
             try:
-                return cls(value)  # type: ignore[arg-type]  # the constructor itself tells a wrong type
-            except TypeError as error:
+                return cls(value)
+            except TypeError as error:  # which pydantic would not take for a wrong value
                 raise ValueError(str(error)) from None
 
         return core_schema.no_info_plain_validator_function(

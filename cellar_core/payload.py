@@ -61,18 +61,22 @@ def scan(root: str | os.PathLike[str], on_bytes: Callable[[int], object] = lambd
 
     Raises:
         InvalidPayload: It is missing, no directory, empty, or holds what no version may: a link that leads out of
-            it, a socket, a file that cannot be read, two names that differ only in case, a name with a control character.
+            it, a socket, a file that cannot be read, names that differ only in case, a name with a control character.
         SourceChanged: A file changed while it was read.
     """
     top = Path(root)
     if not top.is_dir():
-        raise InvalidPayload(f"{top} is {'no directory' if top.exists() else 'not there'}; give the directory that training wrote")
+        raise InvalidPayload(
+            f"{top} is {'no directory' if top.exists() else 'not there'}; give the directory that training wrote"
+        )
     paths = sorted(_walk(top, top.resolve()), key=str)
     if not paths:
         raise InvalidPayload(f"{top} is empty; give the directory that training wrote")
     _one_spelling([path.relative_to(top).as_posix() for path in paths], top)
     with ThreadPoolExecutor(WORKERS) as pool:
-        entries = tuple(pool.map(lambda path: _entry(path, path.relative_to(top).as_posix(), on_bytes), paths))
+        entries = tuple(
+            pool.map(lambda path: _entry(path, path.relative_to(top).as_posix(), on_bytes), paths)
+        )
     return Payload(top, entries)
 
 
@@ -87,33 +91,49 @@ def _walk(directory: Path, top: Path) -> Iterator[Path]:
     try:
         found = sorted(os.scandir(directory), key=lambda item: item.name)
     except PermissionError as error:
-        raise InvalidPayload(f"{directory} cannot be read ({error.strerror}); change its permissions") from None
+        raise InvalidPayload(
+            f"{directory} cannot be read ({error.strerror}); change its permissions"
+        ) from None
     for item in found:
         _check_name(item.name, directory)
         path = Path(item.path)
         if item.is_dir(follow_symlinks=False):
             yield from _walk(path, top)
         else:
-            _check_file(path, item.is_symlink(), top)
+            if item.is_symlink():
+                _check_link(path, top)
+            else:
+                _check_file(path)
             yield path
 
 
 def _check_name(name: str, directory: Path) -> None:
     if name.startswith(TEMPORARY):
-        raise InvalidPayload(f"{directory / name} begins with {TEMPORARY!r}, which is kept for half-written files; rename it")
+        raise InvalidPayload(
+            f"{directory / name} begins with {TEMPORARY!r}, which is kept for half-written files; rename it"
+        )
     if not name.isprintable() or "\\" in name:
-        raise InvalidPayload(f"{directory}/{name!r} has a control character or a backslash in its name; rename it")
+        raise InvalidPayload(
+            f"{directory}/{name!r} has a control character or a backslash in its name; rename it"
+        )
 
 
-def _check_file(path: Path, link: bool, top: Path) -> None:
-    if link:
-        target = path.resolve()
-        if not target.exists():
-            raise InvalidPayload(f"{path} is a link to {target}, which is not there; remove it or copy the file in")
-        if not target.is_relative_to(top):
-            raise InvalidPayload(f"{path} is a link that leads out of the directory, to {target}; copy the file in")
-        if target.is_dir():
-            raise InvalidPayload(f"{path} is a link to a directory; copy its files in")
+def _check_link(path: Path, top: Path) -> None:
+    target = path.resolve()
+    if not target.exists():
+        raise InvalidPayload(
+            f"{path} is a link to {target}, which is not there; remove it or copy the file in"
+        )
+    if not target.is_relative_to(top):
+        raise InvalidPayload(
+            f"{path} is a link that leads out of the directory, to {target}; copy the file in"
+        )
+    if target.is_dir():
+        raise InvalidPayload(f"{path} is a link to a directory; copy its files in")
+    _check_file(target)
+
+
+def _check_file(path: Path) -> None:
     if not stat.S_ISREG(path.stat().st_mode):
         raise InvalidPayload(f"{path} is no regular file (a socket, pipe or device); remove it")
 
@@ -124,7 +144,9 @@ def _one_spelling(names: list[str], top: Path) -> None:
     for name in names:
         folded = unicodedata.normalize("NFC", name).casefold()
         if (twin := seen.setdefault(folded, name)) != name:
-            raise InvalidPayload(f"{top} has both {twin!r} and {name!r}, one file on macOS and Windows; rename one")
+            raise InvalidPayload(
+                f"{top} has both {twin!r} and {name!r}, one file on macOS and Windows; rename one"
+            )
 
 
 def _entry(path: Path, name: str, on_bytes: Callable[[int], object]) -> FileEntry:

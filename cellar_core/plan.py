@@ -1,4 +1,4 @@
-"""What must be rebuilt, and why: a pure function of what a rack holds, its policy and the time. Nothing here reads or writes."""
+"""What must be rebuilt, and why: a pure function of what a rack holds, its policy and the time."""
 
 from __future__ import annotations
 
@@ -13,11 +13,22 @@ from cellar_core.attempt import LOST_MOST, Attempt, Event
 from cellar_core.choose import takes
 from cellar_core.digest import digest_json
 from cellar_core.rack import Hold, OnBump, RackConfig
-from cellar_core.record import Recipe
+from cellar_core.record import Parent, Recipe
 from cellar_core.ref import Caret, Model, Rack, Ref, Selector
 from cellar_core.version import BaseVersion, Bump, ProjectVersion
 
-__all__ = ["Plan", "ProjectState", "RackState", "Reason", "Rebuild", "Skip", "Want", "plan", "request_digest", "want"]
+__all__ = [
+    "Plan",
+    "ProjectState",
+    "RackState",
+    "Reason",
+    "Rebuild",
+    "Skip",
+    "Want",
+    "plan",
+    "request_digest",
+    "want",
+]
 
 
 class Reason(enum.StrEnum):
@@ -72,7 +83,7 @@ class Rebuild(_Value):
 
     @property
     def run_key(self) -> str:
-        """What an orchestrator's run of this attempt is known by: Airflow's run or map key, Prefect's idempotency key."""
+        """What an orchestrator's run of this attempt is known by, such as Prefect's idempotency key."""
         return f"{self.request}:{self.attempt}"
 
 
@@ -195,16 +206,17 @@ def want(state: RackState, policy: RackConfig, project: ProjectState, now: datet
         default=None,
     )
     if not followed:
-        return _skip(state, project, current, None, Reason.NO_BASE, "the rack has no base that it follows")
+        return _skip(state, project, current, None, (Reason.NO_BASE, "the rack has no base that it follows"))
     target = max((base for base in followed if _may(state, policy, project, base)), default=None)
     if target is None or (current and current.base == target < followed[-1]):
-        return _skip(state, project, current, target, *_waits(state, policy, target, followed[-1]))
+        return _skip(state, project, current, target, _waits(state, policy, target, followed[-1]))
     if current and current.base == target:
-        return _skip(state, project, current, target, Reason.UP_TO_DATE, f"stands on base {target}, the newest it follows")
+        there = f"stands on base {target}, the newest it follows"
+        return _skip(state, project, current, target, (Reason.UP_TO_DATE, there))
     wanted = _want(project, current, target)
     if rules.hold and rules.hold.holds(now):
         behind = sum(current.base < base <= target for base in followed) if current else 0
-        return _skip(state, project, current, target, Reason.HELD, _held(rules.hold, wanted, behind))
+        return _skip(state, project, current, target, (Reason.HELD, _held(rules.hold, wanted, behind)))
     return wanted
 
 
@@ -216,12 +228,18 @@ def plan(state: RackState, policy: RackConfig, now: datetime) -> Plan:
         policy: The rack's ``config.toml``.
         now: The time; only a hold's expiry depends on it.
     """
-    decisions = [_decide(state, policy, project, now) for project in sorted(state.projects, key=lambda p: str(p.model))]
+    decisions = [
+        _decide(state, policy, project, now) for project in sorted(state.projects, key=lambda p: str(p.model))
+    ]
     rebuilds = [decision for decision in decisions if isinstance(decision, Rebuild)]
     busy = sum(isinstance(decision, Skip) and decision.reason is Reason.IN_PROGRESS for decision in decisions)
     free = max(policy.rebuild.max_parallel - busy, 0)
     queued = [
-        Skip(**rebuild.model_dump(include={"model", "base", "current"}), reason=Reason.QUEUED, sentence=_queued(policy, rebuild))
+        Skip(
+            **rebuild.model_dump(include={"model", "base", "current"}),
+            reason=Reason.QUEUED,
+            sentence=_queued(policy, rebuild),
+        )
         for rebuild in rebuilds[free:]
     ]
     skips = [decision for decision in decisions if isinstance(decision, Skip)]
@@ -229,9 +247,9 @@ def plan(state: RackState, policy: RackConfig, now: datetime) -> Plan:
     return Plan(rack=state.rack, head=head, rebuilds=tuple(rebuilds[:free]), skips=(*skips, *queued))
 
 
-def request_digest(cellar: str, model: Model, base: Ref, tree: str, recipe: Recipe, asked: int) -> str:
+def request_digest(cellar: str, model: Model, parent: Parent, recipe: Recipe, asked: int) -> str:
     """The request ``Q``: what is to be built, independent of who builds it and how often it is tried."""
-    return digest_json(cellar, str(model), str(base), tree, recipe.facts(), asked)
+    return digest_json(cellar, str(model), str(parent.ref), parent.tree, recipe.facts(), asked)
 
 
 def _decide(state: RackState, policy: RackConfig, project: ProjectState, now: datetime) -> Rebuild | Skip:
@@ -239,16 +257,15 @@ def _decide(state: RackState, policy: RackConfig, project: ProjectState, now: da
     if isinstance(wanted, Skip):
         return wanted
     if project.unreadable:
-        return _skip(state, project, wanted.current, wanted.base, Reason.UNREADABLE, project.unreadable)
+        return _skip(state, project, wanted.current, wanted.base, (Reason.UNREADABLE, project.unreadable))
     last = project.last.get(wanted.base)
     recipe = policy.project(project.model).recipe or project.recipe or Recipe()
     base = state.ref(wanted.base)
-    request = request_digest(
-        state.cellar, project.model, base, state.bases[wanted.base], recipe, last.asked if last else 0
-    )
+    parent = Parent(ref=base, tree=state.bases[wanted.base])
+    request = request_digest(state.cellar, project.model, parent, recipe, last.asked if last else 0)
     reason, sentence = _verdict(project, wanted, last, request, policy.digest(project.model))
     if last and reason in (Reason.IN_PROGRESS, Reason.FAILED_BEFORE, Reason.YANKED_BEFORE):
-        skip = _skip(state, project, wanted.current, wanted.base, reason, sentence)
+        skip = _skip(state, project, wanted.current, wanted.base, (reason, sentence))
         holder = last.holder if reason is Reason.IN_PROGRESS else None
         return skip.model_copy(update={"holder": holder, "attempt": last.number, "since": last.at})
     return Rebuild(
@@ -271,18 +288,25 @@ def _verdict(
         return wanted.reason, wanted.sentence
     again = f"mend it, then ask with: cellar rebuild {project.model} --again WHY"
     if last.event is Event.ASKED:
-        return Reason.ASKED_AGAIN, f"{wanted.sentence}; {last.by} asked for it" + (f" ({last.why})" if last.why else "")
+        return Reason.ASKED_AGAIN, f"{wanted.sentence}; {last.by} asked for it" + (
+            f" ({last.why})" if last.why else ""
+        )
     if last.event is Event.LOST and last.lost < LOST_MOST:
         return Reason.WAS_LOST, f"{wanted.sentence}; the last attempt ended without a word"
     if last.event is Event.STARTED and last.request not in project.done:
         return Reason.IN_PROGRESS, f"{last.holder} has been at it since {last.at:%Y-%m-%d %H:%M} UTC"
     if last.request != request or (last.policy or policy) != policy:
-        return Reason.CHANGED_SINCE_FAILURE, f"{wanted.sentence}; its recipe or the rack's rules changed since the last attempt"
+        return (
+            Reason.CHANGED_SINCE_FAILURE,
+            f"{wanted.sentence}; its recipe or the rack's rules changed since the last attempt",
+        )
     if last.event is Event.STARTED:
         return Reason.YANKED_BEFORE, f"was built on base {wanted.base}, and that was yanked: {again}"
     if last.event is Event.LOST:
         return Reason.FAILED_BEFORE, f"{last.lost} attempts in a row ended without a word: {again}"
-    return Reason.FAILED_BEFORE, f"failed on base {wanted.base}" + (f" ({last.why})" if last.why else "") + f": {again}"
+    return Reason.FAILED_BEFORE, f"failed on base {wanted.base}" + (
+        f" ({last.why})" if last.why else ""
+    ) + f": {again}"
 
 
 def _follows(track: str, base: BaseVersion) -> bool:
@@ -310,10 +334,15 @@ def _want(project: ProjectState, current: ProjectVersion | None, target: BaseVer
     if not project.versions:
         return Want(target, Reason.NEVER_BUILT, f"has no version yet; base {target} is the newest it follows")
     if current is None:
-        what = f"no version of it stands (the newest, {max(project.versions)}, or its base was yanked or is not followed)"
+        what = f"none of its versions stands (the newest, {max(project.versions)}, is yanked or not followed)"
         return Want(target, Reason.BASE_YANKED, f"{what}; base {target} is the newest it follows")
     if current.base > target:
-        return Want(target, Reason.BASE_YANKED, f"{current} is ahead of base {target}, the newest it may stand on", current)
+        return Want(
+            target,
+            Reason.BASE_YANKED,
+            f"{current} is ahead of base {target}, the newest it may stand on",
+            current,
+        )
     major = Bump.between(current.base, target) is Bump.MAJOR
     reason = Reason.BASE_MAJOR if major else Reason.BASE_MINOR
     return Want(target, reason, f"{current} stands on base {current.base}; base {target} is newer", current)
@@ -344,13 +373,12 @@ def _skip(
     project: ProjectState,
     current: ProjectVersion | None,
     base: BaseVersion | None,
-    reason: Reason,
-    sentence: str,
+    why: tuple[Reason, str],
 ) -> Skip:
     return Skip(
         model=project.model,
         base=state.ref(base) if base else None,
         current=project.model.at(current) if current else None,
-        reason=reason,
-        sentence=sentence,
+        reason=why[0],
+        sentence=why[1],
     )

@@ -100,7 +100,9 @@ class ArtifactRules(_Table):
         """
         paths = list(paths)
         allowed = (*self.required_files, *self.optional_files)
-        missing = [pattern for pattern in self.required_files if not any(_fits(path, pattern) for path in paths)]
+        missing = [
+            pattern for pattern in self.required_files if not any(_fits(path, pattern) for path in paths)
+        ]
         unexpected = [path for path in paths if not any(_fits(path, pattern) for pattern in allowed)]
         return [
             *(f'no file matches required_files pattern "{pattern}"' for pattern in missing),
@@ -109,7 +111,11 @@ class ArtifactRules(_Table):
 
     def contract(self, files: Iterable[FileEntry]) -> dict[str, str]:
         """The files that the application relies on, with their digests."""
-        return {file.path: file.digest for file in files if any(_fits(file.path, one) for one in self.contract_files)}
+        return {
+            file.path: file.digest
+            for file in files
+            if any(_fits(file.path, one) for one in self.contract_files)
+        }
 
 
 def _fits(path: str, pattern: str) -> bool:
@@ -136,7 +142,7 @@ class RebuildPolicy(_OurTable):
 
 
 class Hold(_OurTable):
-    """A project that is not to be rebuilt, why, who says so, and until when (a date or a time; UTC if it names no zone)."""
+    """A project that is not to be rebuilt: why, who says so, and until when (UTC if no zone is named)."""
 
     reason: str = ""
     owner: str = ""
@@ -154,7 +160,11 @@ class Hold(_OurTable):
         return self.until is None or now <= self.until
 
     def __str__(self) -> str:
-        facts = (self.reason, f"by {self.owner}" if self.owner else "", f"until {self.until:%Y-%m-%d}" if self.until else "")
+        facts = (
+            self.reason,
+            f"by {self.owner}" if self.owner else "",
+            f"until {self.until:%Y-%m-%d}" if self.until else "",
+        )
         return ", ".join(filter(None, facts)) or "no reason given"
 
 
@@ -173,7 +183,8 @@ class ProjectPolicy(_OurTable):
         except InvalidRef as error:
             raise ValueError(str(error).replace("rack/base@", "")) from None
         if isinstance(choice, Alias | BaseVersion):
-            message = f"{text!r} does not follow anything: write latest, ^1, or a specifier such as >=1.2,<2; to stay, use hold"
+            hint = "write latest, ^1, or a specifier such as >=1.2,<2; to stay, use hold"
+            message = f"{text!r} does not follow anything: {hint}"
             raise ValueError(message)
         return text
 
@@ -209,7 +220,9 @@ class RackConfig(_Table):
     def check(self, files: Iterable[FileEntry]) -> None:
         """Raise BrokenRules, with every problem, if *files* do not keep the artifact rules."""
         if broken := self.artifact.broken(file.path for file in files):
-            raise BrokenRules("the directory does not keep the rack's rules (config.toml): " + "; ".join(broken))
+            raise BrokenRules(
+                "the directory does not keep the rack's rules (config.toml): " + "; ".join(broken)
+            )
 
     def digest(self, model: Model) -> str:
         """The digest of what can make a rebuild of *model* end differently; a hold or a limit cannot."""

@@ -50,7 +50,9 @@ class Rebuilt(BaseModel):
     def of(cls, outcome: Literal["built", "already"], record: Record) -> Rebuilt:
         """The outcome of a request that has a version."""
         verb = "was built" if outcome == "built" else "is there already, of the same request"
-        return cls(outcome=outcome, model=record.model, ref=record.ref, record=record, detail=f"{record.ref} {verb}")
+        return cls(
+            outcome=outcome, model=record.model, ref=record.ref, record=record, detail=f"{record.ref} {verb}"
+        )
 
 
 def attempt(
@@ -84,7 +86,11 @@ def attempt(
     except Superseded as error:
         _note(store, rebuild, begun, Event.LOST, why=str(error))
         record = found()
-        return Rebuilt.of("already", record) if record else Rebuilt(outcome="skipped", model=rebuild.model, detail=str(error))
+        return (
+            Rebuilt.of("already", record)
+            if record
+            else Rebuilt(outcome="skipped", model=rebuild.model, detail=str(error))
+        )
     except Exception as error:
         if last_try:
             _note(store, rebuild, begun, Event.FAILED, policy=policy, why=_short(error))
@@ -103,7 +109,9 @@ def ask(store: Store, plan: Plan, model: Model, why: str) -> Attempt:
             Reason.UP_TO_DATE: f"for new data or parameters use: cellar retrain {model}",
             Reason.IN_PROGRESS: "if its scheduler is gone for good use: cellar rebuild --take-over",
         }
-        raise NotAskable(f"{model}: nothing failed, it {skip.sentence}; {hints.get(skip.reason, 'see: cellar plan')}")
+        raise NotAskable(
+            f"{model}: nothing failed, it {skip.sentence}; {hints.get(skip.reason, 'see: cellar plan')}"
+        )
     return _append(store, skip, Event.ASKED, why=why)
 
 
@@ -127,7 +135,7 @@ def skip_of(plan: Plan, model: Model) -> Skip:
     for skip in plan.skips:
         if skip.model == model and skip.reason is not Reason.QUEUED:
             return skip
-    if any(rebuild.model == model for rebuild in (*plan.rebuilds, *plan.skips)):
+    if model in {one.model for one in plan.rebuilds} | {one.model for one in plan.skips}:
         raise NotAskable(f"{model} will be rebuilt as it is; see: cellar plan {model.rack}")
     raise NotAskable(f"{model} is no project of the rack that a plan knows; see: cellar plan {model.rack}")
 

@@ -57,6 +57,15 @@ class NewerSchema(Unreadable):
     """A stored object was written by a newer release; upgrade cellar-flows to read it."""
 
 
+def who() -> str:
+    """Who acts: ``user@host``, as claims and records keep it."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
 def problems(error: ValidationError) -> str:
     """What pydantic found wrong, in one line: ``files.0.size: Input should be a valid integer``."""
     found = [(".".join(map(str, item["loc"])), item["msg"]) for item in error.errors(include_url=False)]
@@ -86,11 +95,15 @@ class Stored(BaseModel):
             raise Unreadable(f"{key} is not JSON ({error}); restore it from a backup") from None
         number = raw.get("schema", 1) if isinstance(raw, dict) else 1
         if isinstance(number, int) and number > cls._newest:
-            raise NewerSchema(f"{key} has schema {number}, this release reads up to {cls._newest}; upgrade cellar-flows")
+            raise NewerSchema(
+                f"{key} has schema {number}, this release reads up to {cls._newest}; upgrade cellar-flows"
+            )
         try:
             return cls.model_validate(raw)
         except ValidationError as error:
-            raise Unreadable(f"{key} is no {cls.__name__.lower()}: {problems(error)}; restore it from a backup") from None
+            raise Unreadable(
+                f"{key} is no {cls.__name__.lower()}: {problems(error)}; restore it from a backup"
+            ) from None
 
 
 class _Value(BaseModel):
@@ -175,7 +188,7 @@ class Claim(Stored):
     request: str | None = None
     bump: Bump | None = None
     nonce: str = Field(default_factory=lambda: uuid.uuid4().hex)
-    by: str = Field(default_factory=lambda: who())
+    by: str = Field(default_factory=who)
     at: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
 
@@ -219,7 +232,7 @@ class Record(Stored):
     notes: str = ""
     origin: Origin = Origin()
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
-    created_by: str = Field(default_factory=lambda: who())
+    created_by: str = Field(default_factory=who)
     nonce: str = Field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
@@ -235,7 +248,9 @@ class Record(Stored):
 
 def tree_digest(files: tuple[FileEntry, ...]) -> str:
     """The digest of a directory: of its files' paths, sizes and digests, in the order of their paths."""
-    return digest_json([[entry.path, entry.size, entry.digest] for entry in sorted(files, key=lambda entry: entry.path)])
+    return digest_json(
+        [[entry.path, entry.size, entry.digest] for entry in sorted(files, key=lambda entry: entry.path)]
+    )
 
 
 def tombstone() -> bytes:
@@ -245,12 +260,3 @@ def tombstone() -> bytes:
     True
     """
     return json.dumps({"void": uuid.uuid4().hex}).encode()
-
-
-def who() -> str:
-    """Who acts: ``user@host``, as claims and records keep it."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"

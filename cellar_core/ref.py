@@ -80,7 +80,9 @@ class Rack(Parsed):
     def _parse(cls, text: str) -> tuple[str, ...]:
         parts = _segments(text, "rack", cls._example)
         if BASE in parts:
-            raise InvalidRef(f"{text!r} is no rack: {BASE!r} is a model of a rack. Write it like {cls._example!r}")
+            raise InvalidRef(
+                f"{text!r} is no rack: {BASE!r} is a model of a rack. Write it like {cls._example!r}"
+            )
         return parts
 
     def __str__(self) -> str:
@@ -118,7 +120,9 @@ class Model(Parsed):
             raise InvalidRef(f"{text!r} is no model: name its rack and its project, like {cls._example!r}")
         _segments(text, "model", cls._example)
         if project.lower() in _RACK_FILES:
-            raise InvalidRef(f"{text!r} is no model: {project!r} is a file of the rack. Choose another project name")
+            raise InvalidRef(
+                f"{text!r} is no model: {project!r} is a file of the rack. Choose another project name"
+            )
         return Rack(rack), project
 
     def __str__(self) -> str:
@@ -297,7 +301,9 @@ def _caret(model: Model, text: str) -> Caret:
     if not all(re.fullmatch(r"0|[1-9][0-9]{0,8}", part) for part in parts) or len(parts) > depth:
         raise InvalidRef(f"'{model}@{text}' is no selector: write ^X or ^X.Y, such as ^1.2")
     if parts == ["0"]:
-        raise InvalidRef(f"'{model}@^0' is ambiguous: in 0.Y each Y may break the application. Write ^0.Y, such as ^0.2")
+        raise InvalidRef(
+            f"'{model}@^0' is ambiguous: in 0.Y each Y may break the application. Write ^0.Y, such as ^0.2"
+        )
     return Caret(tuple(map(int, parts)))
 
 
@@ -305,7 +311,9 @@ def _exact(model: Model, text: str) -> Version:
     try:
         return model.version(text)
     except InvalidVersion as error:
-        raise InvalidRef(f"'{model}@{text}' is ambiguous: {error}, or a range: @^{text}, @~={text}, @=={text}.*") from None
+        raise InvalidRef(
+            f"'{model}@{text}' is ambiguous: {error}, or a range: @^{text}, @~={text}, @=={text}.*"
+        ) from None
 
 
 def _specifier(model: Model, text: str) -> Specifier:
@@ -326,5 +334,7 @@ def _specifier(model: Model, text: str) -> Specifier:
 def alias_name(text: str) -> str:
     """Check the name of an alias: lower-case letters, digits and dashes, not ``latest``; raises InvalidRef."""
     if not _ALIAS.fullmatch(text) or text == "latest":
-        raise InvalidRef(f"{text!r} is no alias: write lower-case letters, digits and dashes, such as production (not latest)")
+        raise InvalidRef(
+            f"{text!r} is no alias: write lower-case letters, digits and dashes, such as production (not latest)"
+        )
     return text

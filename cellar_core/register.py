@@ -24,7 +24,16 @@ from cellar_core.ref import Model, Ref, Version
 from cellar_core.store import Store
 from cellar_core.version import BaseVersion, Bump
 
-__all__ = ["BumpConflict", "Draft", "ForeignFiles", "Registrar", "Spot", "Superseded", "UploadLost", "VersionTaken"]
+__all__ = [
+    "BumpConflict",
+    "Draft",
+    "ForeignFiles",
+    "Registrar",
+    "Spot",
+    "Superseded",
+    "UploadLost",
+    "VersionTaken",
+]
 
 SKIP_MOST = 1000
 """How many free numbers an exact ``version=`` may pass over."""
@@ -35,7 +44,7 @@ class VersionTaken(CellarError):
 
 
 class BumpConflict(CellarError):
-    """Somebody else bumped first, or bumped this content in another way. Trying again does not help: look, then decide."""
+    """Somebody else bumped first, or bumped this content in another way. Trying again does not help."""
 
 
 class ForeignFiles(CellarError):
@@ -82,7 +91,9 @@ class Draft:
     def identity(self) -> str:
         """What makes two registrations the same one."""
         base = str(self.parent.ref) if self.parent else None
-        return digest_json(str(self.model), base, self.payload.tree, self.recipe.facts(), self.again, self.request)
+        return digest_json(
+            str(self.model), base, self.payload.tree, self.recipe.facts(), self.again, self.request
+        )
 
     def record(self, ref: Ref, after: Ref | None) -> Record:
         """The record that makes this draft version *ref*."""
@@ -160,7 +171,9 @@ class Registrar:
             if done := self._commit(draft.record(ref, spot.seen if spot else None)):
                 return done
             if draft.request:
-                raise Superseded(f"{ref} was voided by another run of the same rebuild; it needs nothing more")
+                raise Superseded(
+                    f"{ref} was voided by another run of the same rebuild; it needs nothing more"
+                )
 
     def find_request(self, line: Line, request: str) -> Record | None:
         """The version that a rebuild has already made on *line*, or None."""
@@ -212,7 +225,9 @@ class Registrar:
         """Walk the line from its first number; no number is passed without being looked at."""
         exact = spot.line.number(draft.version) if draft.version else None
         if exact is not None and exact - spot.line.first > SKIP_MOST:
-            raise VersionTaken(f"{spot.line.at(exact)} is more than {SKIP_MOST} numbers ahead; choose a nearer version=")
+            raise VersionTaken(
+                f"{spot.line.at(exact)} is more than {SKIP_MOST} numbers ahead; choose a nearer version="
+            )
         ours = Claim(identity=draft.identity, request=draft.request, bump=draft.bump)
         for number in count(spot.line.first):
             ref = spot.line.at(number)
@@ -222,10 +237,17 @@ class Registrar:
                 _agree(draft, ref, claim)
                 return ref
             if number == exact:
-                raise VersionTaken(f"{ref} is taken by other content (by {claim.by}), or was voided; choose another version=")
-            if spot.above is not None and number > spot.above and claim.identity != SKIPPED and not self._void(ref):
-                message = f"{ref} was taken meanwhile (by {claim.by}): look at it, then register again with after={ref.version}"
-                raise BumpConflict(message)
+                raise VersionTaken(
+                    f"{ref} is taken by other content (by {claim.by}), or was voided; choose another version="
+                )
+            if (
+                spot.above is not None
+                and number > spot.above
+                and claim.identity != SKIPPED
+                and not self._void(ref)
+            ):
+                hint = f"look at it, then register again with after={ref.version}"
+                raise BumpConflict(f"{ref} was taken meanwhile (by {claim.by}): {hint}")
         raise AssertionError("a line has no end")
 
     def _claim(self, ref: Ref, claim: Claim) -> Claim:
@@ -249,13 +271,18 @@ class Registrar:
         missing = [key for key, file in wanted.items() if key not in there or there[key] != file.size]
         with ThreadPoolExecutor(WORKERS) as pool:
             for _ in pool.map(
-                lambda key: self._store.upload(draft.payload.root / wanted[key].path, key, wanted[key], on_bytes), missing
+                lambda key: self._store.upload(
+                    draft.payload.root / wanted[key].path, key, wanted[key], on_bytes
+                ),
+                missing,
             ):
                 pass
         if missing:
             there = self._store.find(place)
         if foreign := sorted(set(there) - set(wanted)):
-            raise ForeignFiles(f"files that are not of this version lie in {ref}/: {listing(foreign)}; move them away")
+            raise ForeignFiles(
+                f"files that are not of this version lie in {ref}/: {listing(foreign)}; move them away"
+            )
         if lost := [key for key, file in wanted.items() if key not in there or there[key] != file.size]:
             raise UploadLost(f"{listing(sorted(lost))} did not arrive whole; register again")
 
@@ -283,6 +310,10 @@ class Registrar:
 def _agree(draft: Draft, ref: Ref, claim: Claim) -> None:
     """Refuse content that was already registered as something else than what is asked for now."""
     if draft.version and draft.version != ref.version:
-        raise VersionTaken(f"this content is already {ref}; give again= to number it once more, as {draft.version}")
+        raise VersionTaken(
+            f"this content is already {ref}; give again= to number it once more, as {draft.version}"
+        )
     if draft.bump and claim.bump and draft.bump is not claim.bump:
-        raise BumpConflict(f"this content is already {ref}, a {claim.bump} bump; give again= to number it once more")
+        raise BumpConflict(
+            f"this content is already {ref}, a {claim.bump} bump; give again= to number it once more"
+        )

@@ -54,11 +54,17 @@ def train(trainer: Trainer, job: RetrainJob) -> None:
     except CellarError:
         raise
     except Exception as error:
-        raise TrainerFailed(f"training {job.model} from {job.base} raised {type(error).__name__}: {error}") from error
+        raise TrainerFailed(
+            f"training {job.model} from {job.base} raised {type(error).__name__}: {error}"
+        ) from error
     if touched := _differences(before, _signature(job.base_dir)):
-        raise BaseTouched(f"training {job.model} changed its base directory ({listing(touched)}); write to output_dir only")
+        raise BaseTouched(
+            f"training {job.model} changed its base directory ({listing(touched)}); write to output_dir only"
+        )
     if not any(path.is_file() for path in job.output_dir.rglob("*")):
-        raise EmptyOutput(f"training {job.model} wrote no file into {job.output_dir.name} (output_dir, CELLAR_OUTPUT_DIR)")
+        raise EmptyOutput(
+            f"training {job.model} wrote no file into {job.output_dir.name} (output_dir, CELLAR_OUTPUT_DIR)"
+        )
 
 
 def _protect(directory: Path) -> Signature:
@@ -71,7 +77,10 @@ def _protect(directory: Path) -> Signature:
 def _signature(directory: Path) -> Signature:
     """Size, change time and inode of each file; the change time cannot be set, so no write goes unseen."""
     found = ((path, path.lstat()) for path in directory.rglob("*"))
-    return {str(path.relative_to(directory)): (what.st_size, what.st_ctime_ns, what.st_ino) for path, what in found}
+    return {
+        str(path.relative_to(directory)): (what.st_size, what.st_ctime_ns, what.st_ino)
+        for path, what in found
+    }
 
 
 def _differences(before: Signature, after: Signature) -> list[str]:

@@ -25,7 +25,9 @@ Numbers = Mapping[tuple[Model, BaseVersion], int]
 
 def outline(store: Store, cellar: str, rack: Rack, config: RackConfig) -> RackState:
     """What names and sizes tell of *rack*: enough to know what is wanted, not enough for a plan."""
-    return _outline(cellar, rack, config, Catalog(store.find(layout.records(rack))), store.find(layout.approvals(rack)))
+    return _outline(
+        cellar, rack, config, Catalog(store.find(layout.records(rack))), store.find(layout.approvals(rack))
+    )
 
 
 def unknown(model: Model) -> ProjectState:
@@ -51,9 +53,13 @@ def load(store: Store, cellar: str, rack: Rack, config: RackConfig, now: datetim
         for model, base, number in filter(None, map(layout.parse_rebuild, rebuilds)):
             numbers[model, base] = max(number, numbers.get((model, base), 0))
         wanted = {project.model: want(state, config, project, now) for project in state.projects}
-        projects = pool.map(lambda project: _details(store, project, wanted[project.model], config, numbers), state.projects)
+        projects = pool.map(
+            lambda project: _details(store, project, wanted[project.model], config, numbers), state.projects
+        )
         bases = {one.base for one in wanted.values() if isinstance(one, Want)}
-        trees = dict(zip(bases, pool.map(lambda base: _record(store, state.ref(base)).tree, bases), strict=True))
+        trees = dict(
+            zip(bases, pool.map(lambda base: _record(store, state.ref(base)).tree, bases), strict=True)
+        )
         return replace(state, bases={**state.bases, **trees}, projects=tuple(projects))
 
 
@@ -61,7 +67,9 @@ def _outline(
     cellar: str, rack: Rack, config: RackConfig, catalog: Catalog, approvals: Mapping[str, int]
 ) -> RackState:
     bases = catalog.bases(rack.base)
-    models = {model for model in catalog.models if not model.is_base} | {rack.project(name) for name in config.projects}
+    models = {model for model in catalog.models if not model.is_base} | {
+        rack.project(name) for name in config.projects
+    }
     projects = []
     for model in sorted(models):
         versions = catalog.builds(model)
@@ -77,7 +85,9 @@ def _outline(
     )
 
 
-def _details(store: Store, project: ProjectState, wanted: object, config: RackConfig, numbers: Numbers) -> ProjectState:
+def _details(
+    store: Store, project: ProjectState, wanted: object, config: RackConfig, numbers: Numbers
+) -> ProjectState:
     """The recipe, the last attempt and what was built already, of a project that is wanted."""
     if not isinstance(wanted, Want):
         return project
@@ -86,7 +96,9 @@ def _details(store: Store, project: ProjectState, wanted: object, config: RackCo
         if project.versions and config.project(project.model).recipe is None:
             recipe = _record(store, project.model.at(max(project.versions))).recipe
         here = [version for version in project.versions if version.base == wanted.base]
-        done = frozenset(filter(None, (_record(store, project.model.at(version)).request for version in here)))
+        done = frozenset(
+            filter(None, (_record(store, project.model.at(version)).request for version in here))
+        )
         number = numbers.get((project.model, wanted.base), 0)
         last = {wanted.base: read_attempt(store, project.model, wanted.base, number)} if number else {}
     except Unreadable as error:

@@ -88,10 +88,6 @@ class Store(ABC):
     def delete(self, key: str) -> None:
         """Remove a payload file whose number was voided; nothing else is ever deleted."""
 
-    def local_path(self, key: str) -> Path | None:
-        """The file that holds the object, where the store is a disk."""
-        return None
-
     def probe(self) -> None:
         """Race the exclusive create for real; raises NotExclusive if any round has other than one winner."""
         run = uuid.uuid4().hex
@@ -108,8 +104,8 @@ class Store(ABC):
             rounds = list(zip(*pool.map(race, range(_RACERS)), strict=True))
         if bad := [winners for winners in map(sum, rounds) if winners != 1]:
             message = (
-                f"{self.url} lets {max(bad)} of {_RACERS} callers create one object (in {len(bad)} of {_ROUNDS} rounds): "
-                "it does not keep the promise that a registry stands on. Use a store with conditional writes"
+                f"{self.url} lets {max(bad)} of {_RACERS} callers create one object "
+                f"(in {len(bad)} of {_ROUNDS} rounds): it would lose versions. Use a store with conditional writes"
             )
             raise NotExclusive(message)
 
@@ -118,14 +114,15 @@ def open_store(url: str, options: Mapping[str, Any] | None = None) -> Store:
     """The store at *url*: a path, ``file://…`` or ``memory://…``; *options* are fsspec's ``storage_options``.
 
     Raises:
-        UnknownStore: There is no way to create exclusively at such a URL.
+        UnknownStore: There is no way to create exclusively at such a URL, or it takes no options.
     """
     scheme = urlsplit(url).scheme if "://" in url else "file"
-    if scheme in ("file", "local"):
-        return LocalStore(url)
-    if scheme == "memory":
-        return MemoryStore(url)
-    raise UnknownStore(f"{url}: a cellar can be on file:// (or a path) and memory://, not on {scheme}://")
+    kind = {"file": LocalStore, "local": LocalStore, "memory": MemoryStore}.get(scheme)
+    if kind is None:
+        raise UnknownStore(f"{url}: a cellar can be on file:// (or a path) and memory://, not on {scheme}://")
+    if options:
+        raise UnknownStore(f"{url} takes no storage options; leave out: {', '.join(options)}")
+    return kind(url)
 
 
 class LocalStore(Store):
@@ -133,11 +130,8 @@ class LocalStore(Store):
 
     def __init__(self, url: str) -> None:
         path = url2pathname(urlsplit(url).path) if "://" in url else url
-        self._root = Path(os.path.abspath(Path(path).expanduser()))
+        self._root = Path(path).expanduser().resolve()
         self.url = self._root.as_uri()
-
-    def local_path(self, key: str) -> Path:
-        return self._root / key
 
     def create(self, key: str, data: bytes) -> bool:
         path = self._root / key
@@ -215,18 +209,18 @@ class MemoryStore(Store):
     def _fs(self) -> MemoryFileSystem:
         import fsspec
 
-        return fsspec.filesystem("memory")  # type: ignore[no-any-return]
+        return fsspec.filesystem("memory")
 
     def _path(self, key: str) -> str:
-        return self._fs._strip_protocol(f"{self.url}/{key}")  # type: ignore[no-any-return]
+        return "/" + f"{self.url}/{key}".removeprefix("memory://").lstrip("/")
 
     def create(self, key: str, data: bytes) -> bool:
         from fsspec.implementations.memory import MemoryFile
 
         path = self._path(key)
-        # dict.setdefault is the one atomic step here; the file system's own "create" looks first and writes then.
-        file = MemoryFile(self._fs, path, data)
-        return self._fs.store.setdefault(path, file).getvalue() == data
+        # dict.setdefault is atomic; the file system's own "create" looks first and writes then.
+        standing = self._fs.store.setdefault(path, MemoryFile(self._fs, path, data))
+        return bytes(standing.getvalue()) == data
 
     def read(self, key: str) -> bytes | None:
         file = self._fs.store.get(self._path(key))
@@ -236,7 +230,9 @@ class MemoryStore(Store):
         root = self._path("x")[:-1]
         start = root + prefix
         files = list(self._fs.store.items())
-        return {path.removeprefix(root): len(file.getvalue()) for path, file in files if path.startswith(start)}
+        return {
+            path.removeprefix(root): len(file.getvalue()) for path, file in files if path.startswith(start)
+        }
 
     def chunks(self, key: str) -> Iterator[bytes]:
         if (data := self.read(key)) is None:
@@ -282,9 +278,21 @@ class _refusals:  # noqa: N801 - reads as a phrase: with _refusals(path)
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         import errno
 
-        stays = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTSUP, errno.ENOSYS}
+        stays = {
+            errno.EACCES,
+            errno.EPERM,
+            errno.EROFS,
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.ENOTSUP,
+            errno.ENOSYS,
+        }
         if isinstance(error, OSError) and error.errno in stays:
-            hint = "; a cellar needs hard links" if error.errno in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS) else ""
+            hint = (
+                "; a cellar needs hard links"
+                if error.errno in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
+                else ""
+            )
             raise StoreRefused(f"{self._path}: {error.strerror}{hint}") from error
 
 

@@ -12,13 +12,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import IO, Any, Protocol, TypeAlias
+from typing import IO, Any, TypeAlias, cast
 
 from cellar_core.errors import CellarError
 from cellar_core.record import Recipe
 from cellar_core.ref import Model, Ref
 
-__all__ = ["Command", "RetrainJob", "Train", "Trainer", "TrainerFailed", "TrainerTimeout", "UnknownTrainer", "as_trainer"]
+__all__ = [
+    "Command",
+    "RetrainJob",
+    "Train",
+    "Trainer",
+    "TrainerFailed",
+    "TrainerTimeout",
+    "UnknownTrainer",
+    "as_trainer",
+]
 
 GRACE = 10.0
 """How many seconds a command has between SIGTERM and SIGKILL."""
@@ -60,7 +69,9 @@ class RetrainJob:
     base_dir: Path
     output_dir: Path
     recipe: Recipe
-    on_progress: Callable[[float, Mapping[str, float]], None] = field(default=_silent, compare=False, repr=False)
+    on_progress: Callable[[float, Mapping[str, float]], None] = field(
+        default=_silent, compare=False, repr=False
+    )
 
     def progress(self, fraction: float, **metrics: float) -> None:
         """Tell how much is done, from 0 to 1, and any numbers worth seeing: ``job.progress(0.4, loss=0.12)``."""
@@ -71,11 +82,8 @@ Train: TypeAlias = Callable[[RetrainJob], object] | str | Sequence[str]
 """What a user may give: a callable, ``"pkg.mod:name"``, or a command as a list of words."""
 
 
-class Trainer(Protocol):
-    """What all three become."""
-
-    def __call__(self, job: RetrainJob) -> object:
-        """Train."""
+Trainer: TypeAlias = Callable[[RetrainJob], object]
+"""What all three become."""
 
 
 def as_trainer(
@@ -100,7 +108,9 @@ def as_trainer(
         return _entry_point(train)
     if train and all(isinstance(word, str) for word in train):
         return Command(tuple(train), timeout, on_output)
-    raise UnknownTrainer(f"{train!r} cannot train: give a callable, 'pkg.mod:train', or a command such as ['python', 'train.py']")
+    raise UnknownTrainer(
+        f"{train!r} cannot train: give a callable, 'pkg.mod:train', or a command such as ['python', 'train.py']"
+    )
 
 
 def _entry_point(text: str) -> Trainer:
@@ -109,10 +119,12 @@ def _entry_point(text: str) -> Trainer:
     try:
         found = EntryPoint(name="train", value=text, group="").load() if ":" in text else None
     except (ImportError, AttributeError) as error:
-        raise UnknownTrainer(f"{text!r} cannot be imported ({error}); is it on the PYTHONPATH of this process?") from error
+        raise UnknownTrainer(
+            f"{text!r} cannot be imported ({error}); is it on the PYTHONPATH of this process?"
+        ) from error
     if not callable(found):
         raise UnknownTrainer(f"{text!r} cannot train: write pkg.mod:train, or a command as a list of words")
-    return found  # type: ignore[no-any-return]
+    return cast(Trainer, found)
 
 
 class Command:
@@ -149,13 +161,15 @@ class Command:
             self.kill()
             watch.stop()
         if self._timed_out:
-            raise TrainerTimeout(f"{self._words[0]} was ended after {self._timeout:g} s, before it had trained {job.model}")
+            raise TrainerTimeout(
+                f"{self._words[0]} had not trained {job.model} after {self._timeout:g} s and was ended"
+            )
         if status:
             how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit code {status}"
             raise TrainerFailed(f"{' '.join(self._words)} ended with {how}; its output says why")
 
     def kill(self, grace: float = GRACE) -> None:
-        """End the whole process group: SIGTERM, and SIGKILL after *grace* seconds; from any thread or signal handler."""
+        """End the whole process group, by SIGTERM and after *grace* seconds by SIGKILL; from any thread."""
         process = self._process
         if process is None or not _signal_group(process.pid, signal.SIGTERM):
             return
@@ -168,7 +182,9 @@ class Command:
     def _start(self, facts: Mapping[str, str]) -> subprocess.Popen[str]:
         words = [_fill(word, facts) for word in self._words]
         environment = {**os.environ, **{f"CELLAR_{name.upper()}": value for name, value in facts.items()}}
-        environment.setdefault("PYTHONUNBUFFERED", "1")  # so that a Python trainer's lines are seen as they come
+        environment.setdefault(
+            "PYTHONUNBUFFERED", "1"
+        )  # so that a Python trainer's lines are seen as they come
         try:
             return subprocess.Popen(
                 words,

@@ -20,7 +20,7 @@ class InvalidVersion(CellarError, ValueError):
     >>> BaseVersion("v1.2")
     Traceback (most recent call last):
       ...
-    cellar_core.version.InvalidVersion: 'v1.2' is no base version: write X.Y, such as 1.2 …
+    cellar_core.version.InvalidVersion: 'v1.2' is no base version: write X.Y, such as 1.2 ...
     """
 
 
@@ -107,7 +107,9 @@ class BaseVersion(_Version):
 
 
 class ProjectVersion(_Version):
-    """The version of a project's model. SPEC: "`X.Y`: Version of the corresponding base model. `Z`: …number of updates".
+    """The version of a project's model.
+
+    SPEC: "`X.Y`: Version of the corresponding base model", "`Z`: Version of the project model (number of updates …)".
 
     >>> ProjectVersion("1.2.3").base
     BaseVersion('1.2')
@@ -127,7 +129,7 @@ class ProjectVersion(_Version):
     @property
     def base(self) -> BaseVersion:
         """The version of the base that this model was fine-tuned from."""
-        return BaseVersion._from_key(*self._key[:2])
+        return BaseVersion(f"{self.major}.{self.minor}")
 
     @property
     def update(self) -> int:
