@@ -214,6 +214,28 @@ class ServedFlow:
         if self.child is not None:
             self.child.stop()
 
+    def run(self, script: Path, *arguments: str, timeout: float = 120) -> str:
+        """Run another script to its end, as a process with the same environment, and return what it printed.
+
+        Raises:
+            subprocess.CalledProcessError: it failed; its output is in the error's notes.
+            subprocess.TimeoutExpired: it was not done within `timeout` seconds.
+        """
+        ended = subprocess.run(
+            [sys.executable, str(script.absolute()), *arguments],
+            env={**os.environ, **self.server.env, **self.env},
+            cwd=self.script.parent,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if ended.returncode:
+            error = subprocess.CalledProcessError(ended.returncode, ended.args, ended.stdout, ended.stderr)
+            error.add_note(ended.stdout + ended.stderr)
+            raise error
+        return ended.stdout
+
     def automations(self) -> list[Automation]:
         """The automations that the deployment's triggers became."""
         from prefect.exceptions import ObjectNotFound

@@ -1,0 +1,78 @@
+"""The run that we are in: its logger, and the name that the cellar knows it by."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_logger, get_run_logger
+from prefect.settings import get_current_settings
+
+from cellar_core import Origin
+
+Logger: TypeAlias = "logging.Logger | logging.LoggerAdapter[logging.Logger]"
+
+
+def run_logger() -> Logger:
+    """The logger of the run, or an ordinary one outside of any."""
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return get_logger("cellar_prefect")
+
+
+def api_url() -> str | None:
+    """The address of the Prefect API that this process was told to use; None if it was told none."""
+    return get_current_settings().api.url
+
+
+def flow_run_id() -> str | None:
+    """The id of the flow run that we are in, if we are in one."""
+    flow, task = FlowRunContext.get(), TaskRunContext.get()
+    run = task.task_run.flow_run_id if task else flow.flow_run.id if flow and flow.flow_run else None
+    return str(run) if run else None
+
+
+def holder(what: str = "") -> str | None:
+    """A name for the work of this run that is the same for each of its tries; None outside of a run.
+
+    It is the flow run's own address in Prefect's API, so that whoever finds it can look whether it still lives.
+
+    Args:
+        what: Which of the run's works; by default the task, by its name and how often the flow has called it before.
+    """
+    task, flow = TaskRunContext.get(), flow_run_id()
+    if not what and task:
+        what = f"{task.task.name}-{task.task_run.dynamic_key}"
+    if flow:
+        return f"{api_url() or 'prefect'}/flow_runs/{flow}#{what}"
+    return f"{api_url() or 'prefect'}/task_runs/{task.task_run.id}" if task else None
+
+
+def last_try() -> bool:
+    """Whether the task that we are in is not tried again if it fails now."""
+    task = TaskRunContext.get()
+    return task is None or task.task_run.run_count > (task.task.retries or 0)
+
+
+def origin() -> Origin:
+    """Where a version that is registered now comes from."""
+    run = flow_run_id()
+    return Origin(run={"prefect_flow_run": run} if run else {})
+
+
+def log_progress(what: object) -> Callable[[float, Mapping[str, float]], None]:
+    """What logs the progress of a training: each tenth once, however often a trainer reports."""
+    logger, shown = run_logger(), -1
+
+    def report(fraction: float, metrics: Mapping[str, float]) -> None:
+        nonlocal shown
+        if (tenth := int(10 * fraction)) > shown:
+            shown = tenth
+            numbers = "".join(f", {name} {value:g}" for name, value in metrics.items())
+            logger.info("%s: %.0f %% done%s", what, 100 * fraction, numbers)
+
+    return report
