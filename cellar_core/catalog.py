@@ -35,8 +35,9 @@ class Catalog:
 
     @property
     def models(self) -> list[Model]:
-        """The models that have a record, in the order of their names, base first."""
-        return sorted(self._keys, key=lambda model: (not model.is_base, str(model)))
+        """The models that have a version, base first, then by name."""
+        found = [model for model in self._keys if any(True for _ in self.descending(model))]
+        return sorted(found, key=lambda model: (not model.is_base, model))
 
     def descending(self, model: Model) -> Iterator[Version]:
         """The committed versions of *model*, the highest first, yanked ones too; looked up one by one."""

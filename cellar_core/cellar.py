@@ -4,42 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import subprocess
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from cellar_core import bump as bumping
-from cellar_core import fetch, layout, names, rebuild, state
+from cellar_core import admit, alias, approval, fetch, layout, lookup, names, origin, rebuild, state, yank
 from cellar_core.attempt import Attempt
 from cellar_core.catalog import Catalog
-from cellar_core.choose import NoSuchVersion, choose
-from cellar_core.errors import CellarError, listing
+from cellar_core.choose import NoSuchVersion
+from cellar_core.errors import CellarError
 from cellar_core.line import Line
-from cellar_core.log import Entry, append, last_number
-from cellar_core.payload import InvalidPayload, Payload, scan
+from cellar_core.payload import scan
 from cellar_core.plan import Plan, Rebuild, Skip, Want, plan, want
 from cellar_core.rack import RackConfig
 from cellar_core.rebuild import Rebuilt
-from cellar_core.record import (
-    TOMBSTONE_MOST,
-    Claim,
-    NewerSchema,
-    Origin,
-    Parent,
-    Recipe,
-    Record,
-    Unreadable,
-    problems,
-    who,
-)
-from cellar_core.ref import Alias, Model, Rack, Ref, Selector, Version, alias_name
+from cellar_core.record import Claim, NewerSchema, Origin, Recipe, Record, Unreadable, who
+from cellar_core.ref import Model, Rack, Ref, Selector, Version
 from cellar_core.register import Draft, Registrar, Spot
 from cellar_core.retrain import train as run_training
 from cellar_core.retrain import workshop
@@ -47,7 +33,7 @@ from cellar_core.store import Store, open_store
 from cellar_core.trainer import RetrainJob, Train, as_trainer
 from cellar_core.version import BaseVersion, Bump, ProjectVersion
 
-__all__ = ["BaseMismatch", "Cellar", "NoCellarGiven", "NotACellar", "Registered", "Yanked"]
+__all__ = ["Cellar", "NoBumpGiven", "NoCellarGiven", "NotACellar", "Registered"]
 
 LAYOUT = 1
 """The newest layout of ``.cellar/`` that this release reads and writes."""
@@ -61,16 +47,8 @@ class NotACellar(CellarError):
     """There is no cellar at the URL; make one with ``cellar init``."""
 
 
-class BaseMismatch(CellarError, ValueError):
-    """A project's version and the base it is said to come from do not belong together. Trying again does not help."""
-
-
-class Yanked(CellarError):
-    """What is asked for was yanked. Trying again does not help."""
-
-
-class InvalidRecipe(CellarError, ValueError):
-    """A recipe is not valid; the field is named. Trying again does not help."""
+class NoBumpGiven(CellarError, ValueError):
+    """Neither a bump nor an exact version, or both, say which number a base shall get."""
 
 
 class Registered(BaseModel):
@@ -212,7 +190,7 @@ class Cellar:
             metrics: Instead of what the rack's ``result_file`` in the directory says.
             notes: Free text.
             again: Why the same content shall have a new number.
-            origin: Where it comes from; found out if None.
+            origin: Where it comes from; what it leaves open is found out.
             holder: The orchestrator's task, the same for each try: its first try decides the line of the bump.
 
         Raises:
@@ -222,39 +200,31 @@ class Cellar:
         """
         rack = Rack(rack)
         if (bump is None) == (version is None):
-            raise BaseMismatch("give either bump= (minor or major) or an exact version=, such as 1.0")
-        kind = Bump(bump) if bump is not None else None
-        recipe = _recipe(recipe)
-        if recipe.pretrained and not self.exists(recipe.pretrained):
-            raise NoSuchVersion(f"the recipe's pretrained base {recipe.pretrained} does not exist")
-        payload = scan(path)
-        created = self.create_rack(rack)
-        config = self.config(rack)
+            raise NoBumpGiven("give either bump= (minor or major) or an exact version=, such as 1.0")
+        seen = BaseVersion(after) if after is not None else None
         draft = Draft(
             model=rack.base,
-            payload=payload,
-            recipe=recipe,
-            bump=kind,
+            payload=scan(path),
+            recipe=admit.recipe(recipe),
+            bump=Bump(bump) if bump is not None else None,
             version=BaseVersion(version) if version is not None else None,
             again=again,
-            metrics=_metrics(config, payload) if metrics is None else metrics,
+            metrics=metrics,
             notes=notes,
-            origin=origin or _origin(),
+            origin=origin,
         )
-        seen = BaseVersion(after) if after is not None else None
-
-        def spot() -> Spot:
-            if draft.version:
-                return Spot(Line(draft.model, (draft.version.major,)))
-            bases = self._catalog(draft.model).bases(draft.model)
-            chosen = bumping.spot(draft.model, bases, kind or Bump.MINOR, seen)
-            if holder and seen is None:
-                chosen = bumping.pin(self.store, chosen, kind or Bump.MINOR, holder)
-            self._check_contract(config, chosen.line, bases, payload)
-            return chosen
-
-        notices = (f"created rack {rack}; its rules and policy: {layout.config(rack)}",) if created else ()
-        return self._register(draft, config, spot, notices)
+        if draft.recipe.pretrained:
+            lookup.record(self.store, draft.recipe.pretrained)
+        created = self.create_rack(rack)
+        registered = self._register(
+            draft, lambda config: admit.base_spot(self.store, draft, config, seen, holder)
+        )
+        notice = f"created rack {rack}; its rules and policy: {layout.config(rack)}"
+        return (
+            registered.model_copy(update={"notices": (notice, *registered.notices)})
+            if created
+            else registered
+        )
 
     def register_project(
         self,
@@ -281,7 +251,7 @@ class Cellar:
             metrics: Instead of what the rack's ``result_file`` in the directory says.
             notes: Free text.
             again: Why the same content shall have a new number.
-            origin: Where it comes from; found out if None.
+            origin: Where it comes from; what it leaves open is found out.
             request: The rebuild that it is of.
 
         Raises:
@@ -291,89 +261,63 @@ class Cellar:
                 helped by trying again, and nothing was registered.
             SourceChanged: A file changed meanwhile; nothing was registered, trying again helps.
         """
-        model, base = _project(model), Ref(base)
+        model, base = admit.project(model), Ref(base)
         exact = ProjectVersion(version) if version is not None else None
-        parent = self._parent(model, base, exact)
-        payload = scan(path)
-        config = self.config(model.rack)
-        names.keep_spelling(self.store, model)
+        parent = admit.parent(self.store, model, base, exact)
         draft = Draft(
             model=model,
-            payload=payload,
-            recipe=_recipe(recipe),
+            payload=scan(path),
+            recipe=admit.recipe(recipe),
             parent=parent,
             version=exact,
             request=request,
             again=again,
-            metrics=_metrics(config, payload) if metrics is None else metrics,
+            metrics=metrics,
             notes=notes,
-            origin=origin or _origin(),
+            origin=origin,
         )
+        names.keep_spelling(self.store, model)
         line = Line.on(model, BaseVersion(str(base.version)))
-        return self._register(draft, config, lambda: Spot(line), ())
+        return self._register(draft, lambda config: Spot(line))
 
-    def _register(
-        self, draft: Draft, config: RackConfig, spot: Callable[[], Spot], notices: tuple[str, ...]
-    ) -> Registered:
+    def _register(self, draft: Draft, spot: Callable[[RackConfig], Spot]) -> Registered:
+        config = self.config(draft.model.rack)
         config.check(draft.payload.files)
-        record, created = self._registrar.register(draft, spot)
-        if not created and self._catalog(record.ref).yanked(record.ref):
-            raise Yanked(
-                f"this content is already {record.ref}, which was yanked; give again= to number it once more"
-            )
-        if not created:
-            notices = (*notices, f"the same content and recipe were already {record.ref}")
-        return Registered(ref=record.ref, record=record, created=created, notices=notices)
+        found = admit.metrics(config, draft.payload) if draft.metrics is None else draft.metrics
+        draft = replace(draft, metrics=found, origin=origin.complete(draft.origin))
+        record, created = self._registrar.register(draft, lambda: spot(config))
+        if created:
+            return Registered(ref=record.ref, record=record, created=True)
+        lookup.refuse_yanked(
+            self.store, record.ref, "it is this very content; give again= to number it once more"
+        )
+        notice = f"the same content and recipe were already {record.ref}"
+        return Registered(ref=record.ref, record=record, created=False, notices=(notice,))
 
     @property
     def _registrar(self) -> Registrar:
         return Registrar(self.store, self._claims)
 
-    def _parent(self, model: Model, base: Ref, exact: ProjectVersion | None = None) -> Parent:
-        if not base.model.is_base:
-            raise BaseMismatch(
-                f"{base} is a project's model: nothing is ever tuned from a tuned model; name a base"
-            )
-        if base.rack != model.rack:
-            raise BaseMismatch(f"{base} is of rack {base.rack}, but {model} is of {model.rack}")
-        if exact and exact.base != base.version:
-            raise BaseMismatch(
-                f"version {exact} says that it was made from base {exact.base}, not from {base}"
-            )
-        names.require_rack(self.store, model.rack)
-        record = self._record(base)
-        if self._catalog(base).yanked(base):
-            raise Yanked(f"{base} was yanked; make {model} from another base: cellar ls {base.rack}")
-        return Parent(ref=base, tree=record.tree)
-
-    def _check_contract(
-        self, config: RackConfig, line: Line, bases: Sequence[BaseVersion], payload: Payload
-    ) -> None:
-        same = [version for version in bases if line.number(version) is not None]
-        if same and line.stem[0] > 0 and config.artifact.contract_files:
-            bumping.check_contract(config.artifact, self._record(line.model.at(min(same))), payload.files)
-
     # Look
 
     def exists(self, ref: Ref | str) -> bool:
         """Whether a version exists, yanked or not."""
-        data = self.store.read(layout.record(Ref(ref)))
-        return data is not None and len(data) > TOMBSTONE_MOST
+        return lookup.read(self.store, Ref(ref)) is not None
 
     def models(self, rack: Rack | str) -> list[Model]:
         """The models of a rack that have a version, base first."""
-        names.require_rack(self.store, Rack(rack))
-        catalog = self._catalog(Rack(rack))
-        return [model for model in catalog.models if any(True for _ in catalog.descending(model))]
+        rack = Rack(rack)
+        names.require_rack(self.store, rack)
+        return Catalog(self.store.find(layout.records(rack))).models
 
     def versions(self, model: Model | str) -> list[Ref]:
         """The versions of a model, ascending; yanked ones too."""
         model = Model(model)
-        return [model.at(version) for version in self._catalog(model).versions(model)]
+        return [model.at(version) for version in lookup.catalog(self.store, model).versions(model)]
 
     def records(self, model: Model | str) -> list[Record]:
-        """The records of a model, ascending."""
-        return [self._record(ref) for ref in self.versions(model)]
+        """The records of a model, ascending; one read for each."""
+        return [lookup.record(self.store, ref) for ref in self.versions(model)]
 
     def resolve(self, selector: Selector | Model | Ref | str) -> Record:
         """The record of the version that *selector* means.
@@ -383,22 +327,9 @@ class Cellar:
         Raises:
             InvalidRef, InvalidVersion: *selector* is none.
             NoSuchVersion: Nothing fits; the message lists what exists.
+            Yanked: An alias means a version that was yanked.
         """
-        wanted = selector if isinstance(selector, Selector) else Selector(str(selector))
-        if isinstance(wanted.choice, BaseVersion | ProjectVersion):
-            return self._record(wanted.model.at(wanted.choice))
-        catalog = self._catalog(wanted.model)
-        eligible = [v for v in catalog.versions(wanted.model) if catalog.eligible(wanted.model.at(v))]
-        aliased = (
-            self._aliased(wanted.model, wanted.choice.name) if isinstance(wanted.choice, Alias) else None
-        )
-        if aliased and aliased not in eligible:
-            raise Yanked(
-                f"{wanted} is {wanted.model.at(aliased)}, which was yanked or stands on a yanked base; move the alias"
-            )
-        if not eligible:
-            names.require_rack(self.store, wanted.model.rack)
-        return self._record(wanted.model.at(choose(wanted, eligible, aliased)))
+        return lookup.resolve(self.store, Selector(str(selector)))
 
     def pull(self, selector: Selector | Model | Ref | str, path: str | os.PathLike[str]) -> Path:
         """Copy a version's files to *path*, verified, whole or not at all; returns where they are.
@@ -415,22 +346,6 @@ class Cellar:
         fetch.verify(self.store, record)
         return record
 
-    def _catalog(self, of: Rack | Model | Ref) -> Catalog:
-        if isinstance(of, Ref):
-            return Catalog(self.store.find(layout.yank_log(of)))
-        if isinstance(of, Rack) or of.is_base:
-            return Catalog(self.store.find(layout.records(of)))
-        # A project's version stands only as long as its base does.
-        mine, bases = self.store.find(layout.records(of)), self.store.find(layout.records(of.rack.base))
-        return Catalog({**mine, **bases})
-
-    def _record(self, ref: Ref) -> Record:
-        if record := self._registrar.read(ref):
-            return record
-        names.require_rack(self.store, ref.rack)
-        there = listing(one.version for one in self.versions(ref.model))
-        raise NoSuchVersion(f"there is no {ref}; versions of {ref.model}: {there}")
-
     # Decide
 
     def alias(self, model: Model | str, name: str, version: Version | str) -> Ref:
@@ -440,56 +355,34 @@ class Cellar:
             InvalidRef, NoSuchVersion, Yanked: see there.
             ChangedMeanwhile: Somebody else moved the alias at the same moment.
         """
-        model = Model(model)
-        ref = self._record(model.at(version)).ref
-        if self._catalog(ref).yanked(ref):
-            raise Yanked(f"{ref} was yanked; no alias can mean it")
-        log = layout.alias_log(model, alias_name(name))
-        entry = Entry.model_validate({"version": str(ref.version)})
-        append(self.store, log, last_number(self.store, log) + 1, entry)
+        ref = lookup.record(self.store, Model(model).at(version)).ref
+        lookup.refuse_yanked(self.store, ref, f"no alias can mean it; choose another: cellar ls {model}")
+        alias.point(self.store, ref, name)
         return ref
 
     def aliases(self, model: Model | str) -> dict[str, Ref]:
         """What each alias of a model means."""
-        model = Model(model)
-        prefix = layout.alias_log(model, "")[:-1]
-        found = sorted({key.removeprefix(prefix).partition("/")[0] for key in self.store.find(prefix)})
-        return {name: model.at(version) for name in found if (version := self._aliased(model, name))}
-
-    def _aliased(self, model: Model, name: str) -> Version | None:
-        log = layout.alias_log(model, name)
-        if not (number := last_number(self.store, log)):
-            return None
-        key = layout.entry(log, number)
-        entry = Entry.from_bytes(self.store.read(key) or b"", key)
-        return model.version(str((entry.model_extra or {}).get("version")))
+        return alias.aliases(self.store, Model(model))
 
     def yank(self, ref: Ref | str, why: str) -> None:
         """Let no selector choose a version any more, and no project be built from it; its exact ref still reads."""
-        self._turn_yank(Ref(ref), why, yanked=True)
+        yank.turn(self.store, lookup.record(self.store, Ref(ref)).ref, why, yanked=True)
 
     def unyank(self, ref: Ref | str, why: str) -> None:
         """Take a yank back."""
-        self._turn_yank(Ref(ref), why, yanked=False)
-
-    def _turn_yank(self, ref: Ref, why: str, *, yanked: bool) -> None:
-        self._record(ref)
-        catalog = self._catalog(ref)
-        if catalog.yanked(ref) is not yanked:
-            append(self.store, layout.yank_log(ref), catalog.yanks(ref) + 1, Entry(why=why))
+        yank.turn(self.store, lookup.record(self.store, Ref(ref)).ref, why, yanked=False)
 
     def approve(self, base: Ref | str, project: str | None = None, why: str = "") -> None:
         """Let projects move to *base* (for a new ``X``: to any base of that ``X``), all of them or one.
 
         SPEC: "When the major version `X` is changed, … application-side engineers need to perform integration tests":
         this says that they have.
+
+        Raises:
+            BaseMismatch: *base* is no base.
+            NoSuchVersion: It does not exist.
         """
-        base = self._record(Ref(base)).ref
-        if not base.model.is_base:
-            raise BaseMismatch(f"{base} is no base; approve the base that projects are to move to")
-        name = base.rack.project(project).project if project else base.project
-        log = layout.approval_log(base.rack, name, BaseVersion(str(base.version)))
-        append(self.store, log, last_number(self.store, log) + 1, Entry(why=why))
+        approval.approve(self.store, lookup.record(self.store, Ref(base)).ref, project, why)
 
     # Rebuild
 
@@ -535,16 +428,16 @@ class Cellar:
             EmptyOutput, BaseTouched, BrokenRules, UnknownTrainer: Trying again does not help.
             All that register_project raises. No version is left behind by any of them.
         """
-        model = _project(model)
+        model = admit.project(model)
         trainer = as_trainer(train, timeout=timeout, on_output=on_output)
         start = self.resolve(base).ref if base is not None else self._followed(model)
-        self._parent(model, start)
-        recipe = _recipe(recipe) if recipe is not None else self._last_recipe(model)
+        admit.parent(self.store, model, start)
+        recipe = admit.recipe(recipe) if recipe is not None else self._last_recipe(model)
         with workshop(workdir) as directory:
             job = RetrainJob(
                 model=model,
                 base=start,
-                base_dir=fetch.pull(self.store, self._record(start), directory / "base"),
+                base_dir=fetch.pull(self.store, lookup.record(self.store, start), directory / "base"),
                 output_dir=directory / "output",
                 recipe=recipe,
                 on_progress=on_progress,
@@ -601,12 +494,12 @@ class Cellar:
 
     def ask(self, model: Model | str, why: str) -> Attempt:
         """Ask for another attempt at a rebuild that failed; raises NotAskable if none did."""
-        model = _project(model)
+        model = admit.project(model)
         return rebuild.ask(self.store, self.plan(model.rack), model, why)
 
     def take_over(self, model: Model | str, why: str) -> Attempt:
         """Declare the holder of a rebuild gone, whose scheduler cannot be asked; the next plan has the work again."""
-        model = _project(model)
+        model = admit.project(model)
         return self.mark_lost(rebuild.skip_of(self.plan(model.rack), model), why)
 
     def mark_lost(self, skip: Skip, why: str) -> Attempt:
@@ -629,48 +522,5 @@ class Cellar:
     def _last_recipe(self, model: Model) -> Recipe:
         if (recipe := self.config(model.rack).project(model).recipe) is not None:
             return recipe
-        newest = next(self._catalog(model).descending(model), None)
-        return self._record(model.at(newest)).recipe if newest else Recipe()
-
-
-def _project(model: Model | str) -> Model:
-    model = Model(model)
-    if model.is_base:
-        raise BaseMismatch(f"{model} is a base; name a project's model, such as {model.rack}/projectA")
-    return model
-
-
-def _recipe(recipe: Recipe | Mapping[str, Any] | None) -> Recipe:
-    try:
-        return Recipe.model_validate(recipe or {})
-    except ValidationError as error:
-        raise InvalidRecipe(f"the recipe is not valid: {problems(error)}") from None
-
-
-def _metrics(config: RackConfig, payload: Payload) -> Mapping[str, Any]:
-    """What the rack's result file in the directory says; nothing if there is none."""
-    file = payload.root / config.document.result_file
-    if not file.is_file():
-        return {}
-    try:
-        found = json.loads(file.read_bytes())
-    except ValueError as error:
-        raise InvalidPayload(
-            f"{file} is no JSON ({error}); metrics are read from it (config.toml: document.result_file)"
-        ) from None
-    return found if isinstance(found, dict) else {"result": found}
-
-
-def _origin() -> Origin:
-    return Origin(commit=_commit(), python=platform.python_version())
-
-
-def _commit() -> str | None:
-    """The git commit of the directory that this process runs in, if it is in a repository."""
-    if not any((parent / ".git").exists() for parent in (Path.cwd(), *Path.cwd().parents)):
-        return None
-    try:
-        words = ["git", "rev-parse", "HEAD"]
-        return subprocess.run(words, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
+        newest = self.versions(model)[-1:]
+        return lookup.record(self.store, newest[0]).recipe if newest else Recipe()

@@ -15,6 +15,7 @@ __all__ = [
     "FORMAT",
     "RACKS",
     "alias_log",
+    "aliases",
     "approval_log",
     "approvals",
     "claim",
@@ -137,6 +138,11 @@ def parse_rebuild(key: str) -> tuple[Model, BaseVersion, int] | None:
 def alias_log(model: Model, alias: str) -> str:
     """The log of where an alias pointed."""
     return f"{ROOT}/aliases/{model}/{alias}/"
+
+
+def aliases(model: Model) -> str:
+    """The prefix of the logs of a model's aliases."""
+    return f"{ROOT}/aliases/{model}/"
 
 
 def approvals(of: Rack) -> str:

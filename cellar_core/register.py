@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from cellar_core import layout
+from cellar_core import layout, lookup
 from cellar_core.digest import digest_json
 from cellar_core.errors import CellarError, listing
 from cellar_core.line import Line
@@ -77,9 +77,9 @@ class Draft:
     version: Version | None = None
     request: str | None = None
     again: str = ""
-    metrics: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] | None = None
     notes: str = ""
-    origin: Origin = Origin()
+    origin: Origin | None = None
 
     @property
     def scope(self) -> Model | Line:
@@ -109,9 +109,9 @@ class Draft:
             after=after,
             request=self.request,
             again=self.again,
-            metrics=self.metrics,
+            metrics=self.metrics or {},
             notes=self.notes,
-            origin=self.origin,
+            origin=self.origin or Origin(),
         )
 
 
@@ -178,7 +178,7 @@ class Registrar:
     def find_request(self, line: Line, request: str) -> Record | None:
         """The version that a rebuild has already made on *line*, or None."""
         for ref, claim in sorted(self._read_claims(line).items(), key=lambda item: item[0]):
-            if claim.request == request and (record := self.read(ref)):
+            if claim.request == request and (record := lookup.read(self._store, ref)):
                 return record
         return None
 
@@ -188,11 +188,6 @@ class Registrar:
             self._store.create(layout.record(ref), tombstone())
             if data := self._store.read(layout.record(ref)):
                 return self._parse(data, ref)
-
-    def read(self, ref: Ref) -> Record | None:
-        """The record of *ref*; None if there is none, or a tombstone in its place."""
-        data = self._store.read(layout.record(ref))
-        return self._parse(data, ref) if data else None
 
     def _parse(self, data: bytes, ref: Ref) -> Record | None:
         return Record.from_bytes(data, layout.record(ref)) if len(data) > TOMBSTONE_MOST else None

@@ -1,0 +1,68 @@
+"""Looking things up: what exists, the record of a ref, and what a selector means."""
+
+from __future__ import annotations
+
+from cellar_core import layout, names
+from cellar_core.alias import aliased
+from cellar_core.catalog import Catalog
+from cellar_core.choose import NoSuchVersion, choose
+from cellar_core.errors import CellarError, listing
+from cellar_core.record import TOMBSTONE_MOST, Record
+from cellar_core.ref import Alias, Model, Ref, Selector
+from cellar_core.store import Store
+from cellar_core.version import BaseVersion, ProjectVersion
+
+__all__ = ["Yanked", "catalog", "read", "record", "refuse_yanked", "resolve", "yanks"]
+
+
+class Yanked(CellarError):
+    """What is asked for was yanked. Trying again does not help."""
+
+
+def read(store: Store, ref: Ref) -> Record | None:
+    """The record of *ref*; None if there is none, or a tombstone in its place."""
+    data = store.read(layout.record(ref))
+    return Record.from_bytes(data, layout.record(ref)) if data and len(data) > TOMBSTONE_MOST else None
+
+
+def record(store: Store, ref: Ref) -> Record:
+    """The record of *ref*; raises NoSuchVersion, which lists the versions that there are."""
+    if found := read(store, ref):
+        return found
+    names.require_rack(store, ref.rack)
+    there = listing(catalog(store, ref.model).versions(ref.model))
+    raise NoSuchVersion(f"there is no {ref}; versions of {ref.model}: {there}")
+
+
+def catalog(store: Store, model: Model) -> Catalog:
+    """What exists of *model*, and of its base: a project's version stands only as long as its base does."""
+    listings = [store.find(layout.records(one)) for one in {model, model.rack.base}]
+    return Catalog({key: size for found in listings for key, size in found.items()})
+
+
+def yanks(store: Store, ref: Ref) -> int:
+    """How often *ref* was yanked or taken back: it is yanked if that is odd."""
+    return Catalog(store.find(layout.yank_log(ref))).yanks(ref)
+
+
+def refuse_yanked(store: Store, ref: Ref, hint: str) -> None:
+    """Raise Yanked if *ref* is yanked; *hint* is the next step."""
+    if yanks(store, ref) % 2:
+        raise Yanked(f"{ref} was yanked; {hint}")
+
+
+def resolve(store: Store, selector: Selector) -> Record:
+    """The record of the version that *selector* means; see Cellar.resolve."""
+    model, choice = selector.model, selector.choice
+    if isinstance(choice, BaseVersion | ProjectVersion):
+        return record(store, model.at(choice))
+    known = catalog(store, model)
+    eligible = [version for version in known.versions(model) if known.eligible(model.at(version))]
+    target = aliased(store, model, choice.name) if isinstance(choice, Alias) else None
+    if target and target not in eligible:
+        raise Yanked(
+            f"{selector} means {target}, which was yanked or stands on a yanked base; move the alias"
+        )
+    if not eligible:
+        names.require_rack(store, model.rack)
+    return record(store, model.at(choose(selector, eligible, target)))
