@@ -1,0 +1,67 @@
+"""What Airflow knows of this package before it imports anything else of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cellar_airflow.settings import OPTIONS, SECTION
+
+_INTEGRATION = "Cellar"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """The provider's metadata, in the form of Airflow's `provider_info.schema.json`."""
+    return {
+        "package-name": "cellar-flows",
+        "name": _INTEGRATION,
+        "description": "A model registry in plain directories: register, resolve, and rebuild projects on a base bump.",
+        "integrations": [{"integration-name": _INTEGRATION, "external-doc-url": "", "tags": ["software"]}],
+        "operators": [
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": [
+                    f"cellar_airflow.{name}" for name in ("register", "resolve", "plan", "retrain")
+                ],
+            }
+        ],
+        "sensors": [{"integration-name": _INTEGRATION, "python-modules": ["cellar_airflow.sensor"]}],
+        "hooks": [{"integration-name": _INTEGRATION, "python-modules": ["cellar_airflow.hook"]}],
+        "triggers": [{"integration-name": _INTEGRATION, "python-modules": ["cellar_airflow.trigger"]}],
+        "connection-types": [
+            {
+                "connection-type": "cellar",
+                "hook-class-name": "cellar_airflow.hook.CellarHook",
+                "hook-name": "Cellar",
+                "conn-fields": {
+                    "storage_options": {
+                        "label": "Storage options",
+                        "description": 'Options for fsspec as a JSON object, such as {"endpoint_url": "…"}',
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "secret_storage_options": {
+                        "label": "Secret storage options",
+                        "description": 'The same for secrets, such as {"key": "…", "secret": "…"}',
+                        "schema": {"type": ["string", "null"], "format": "password"},
+                    },
+                },
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "login", "password", "port"],
+                    "relabeling": {"host": "Cellar URL"},
+                    "placeholders": {"host": "s3://models/cellar"},
+                },
+            }
+        ],
+        "asset-uris": [{"schemes": ["cellar"], "handler": "cellar_airflow.asset.sanitize_uri"}],
+        "task-decorators": [
+            {"name": "retrain_from_base", "class-name": "cellar_airflow.decorator.retrain_from_base"}
+        ],
+        "config": {
+            SECTION: {
+                "description": "How cellars are watched.",
+                "options": {
+                    name: {"version_added": None, "example": None, **option}
+                    for name, option in OPTIONS.items()
+                },
+            }
+        },
+    }

@@ -1,0 +1,30 @@
+"""What the operators share: they find their cellar by its connection."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from airflow.sdk import BaseOperator
+
+from cellar_airflow.hook import DEFAULT_CONN_ID, CellarHook
+from cellar_core import Cellar
+
+
+class CellarOperator(BaseOperator):
+    """An operator that works on a cellar.
+
+    Args:
+        conn_id: connection of type `cellar`; without a connection `cellar_default`, `CELLAR_URL` names the cellar.
+    """
+
+    ui_color = "#f3e5e9"
+
+    def __init__(self, *, conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.conn_id = conn_id
+
+    @cached_property
+    def cellar(self) -> Cellar:
+        """The cellar of the connection, when the task runs."""
+        return CellarHook(self.conn_id).cellar

@@ -1,0 +1,75 @@
+"""Decide what has to be rebuilt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from airflow.sdk import Context, conf
+
+from cellar_airflow.errors import no_vain_retries
+from cellar_airflow.holder import ended
+from cellar_airflow.operator import CellarOperator
+from cellar_core import Plan, Reason
+from cellar_core.log import ChangedMeanwhile
+
+
+class PlanRebuilds(CellarOperator):
+    """Computes from the registry what has to be rebuilt, and returns it as a list of dicts to map over.
+
+    Rebuilds of this Airflow whose task has ended without a word (its worker died) are marked as lost first, so that
+    they are planned again.
+
+    Args:
+        rack: such as `vit/vit-l` (templated).
+
+    Example:
+        wanted = PlanRebuilds(task_id="plan", rack="vit/vit-l")
+        RetrainFromBase.partial(task_id="rebuild", train=train).expand(rebuild=wanted.output)
+    """
+
+    template_fields: Sequence[str] = ("rack", "conn_id")
+
+    def __init__(self, *, rack: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rack = rack
+
+    @no_vain_retries()
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Plan; the log has one line for each project that is to be rebuilt, or is not as far as its base."""
+        plan = self.cellar.plan(self.rack)
+        if self._mark_lost(plan, context):
+            plan = self.cellar.plan(self.rack)
+        self._log(plan)
+        rebuilds: list[dict[str, Any]] = plan.model_dump(mode="json")["rebuilds"]
+        most = conf.getint("core", "max_map_length", fallback=1024)
+        if len(rebuilds) > most:
+            self.log.info("The first %d of %d are for this run ([core] max_map_length).", most, len(rebuilds))
+        return rebuilds[:most]
+
+    def _mark_lost(self, plan: Plan, context: Context) -> bool:
+        lost = False
+        for skip in plan.skips:
+            if skip.reason is Reason.IN_PROGRESS and (state := ended(skip.holder or "", context["ti"])):
+                self.log.warning("%s: its rebuild is lost, %s ended as %s.", skip.model, skip.holder, state)
+                with suppress(ChangedMeanwhile):  # then somebody else has looked after it
+                    self.cellar.mark_lost(skip, f"its task ended as {state}")
+                lost = True
+        return lost
+
+    def _log(self, plan: Plan) -> None:
+        self.log.info("The newest base of %s is %s.", plan.rack, plan.head)
+        for rebuild in plan.rebuilds:
+            self.log.info("Rebuild %s onto %s: %s", rebuild.model, rebuild.base, rebuild.sentence)
+        for skip in plan.skips:
+            if skip.reason is not Reason.UP_TO_DATE:
+                self.log.info("Leave %s (%s): %s", skip.model, skip.reason, skip.sentence)
+        current = Counter(skip.reason for skip in plan.skips)[Reason.UP_TO_DATE]
+        self.log.info(
+            "%d to rebuild, %d up to date, %d in all.",
+            len(plan.rebuilds),
+            current,
+            len(plan.rebuilds) + len(plan.skips),
+        )
