@@ -61,7 +61,7 @@ class Registered(BaseModel):
         notices: Sentences worth telling, such as that a rack was made.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     ref: Ref
     record: Record

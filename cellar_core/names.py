@@ -33,6 +33,8 @@ def create_rack(store: Store, rack: Rack) -> bool:
     Raises:
         NameTaken: A rack lies above or below it: ``vit`` and ``vit/vit-l`` cannot both be racks.
     """
+    if store.read(layout.rack(rack)) is not None:
+        return False
     for parent in rack.parents:
         if store.read(layout.rack(parent)) is not None:
             raise NameTaken(f"{rack} would lie below rack {parent}; choose another name")
@@ -60,8 +62,10 @@ def keep_spelling(store: Store, model: Model) -> None:
 
 
 def _spell(store: Store, key: str, name: str) -> None:
-    store.create(key, json.dumps({"schema": 1, "name": name}).encode())
     data = store.read(key)
+    if data is None:
+        ours = json.dumps({"schema": 1, "name": name}).encode()
+        data = ours if store.create(key, ours) else store.read(key)
     try:
         spelled = json.loads(data or b"")["name"]
     except (ValueError, KeyError, TypeError):

@@ -55,7 +55,7 @@ class Reason(enum.StrEnum):
 
 
 class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class Rebuild(_Value):

@@ -74,12 +74,12 @@ class OnBump(enum.StrEnum):
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="ignore")
 
 
 class _OurTable(BaseModel):
     # A mistyped key in a table that only we read would silently change what is rebuilt.
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="forbid")
 
 
 class ArtifactRules(_Table):

@@ -38,7 +38,7 @@ class Rebuilt(BaseModel):
         detail: One sentence for people.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     outcome: Literal["built", "already", "skipped"]
     model: Model

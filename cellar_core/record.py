@@ -75,7 +75,7 @@ def problems(error: ValidationError) -> str:
 class Stored(BaseModel):
     """A small JSON object in the cellar; frozen, and true to fields that it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="allow", populate_by_name=True)
     _newest: ClassVar[int] = 1
     _least: ClassVar[int] = 0
 
@@ -107,7 +107,7 @@ class Stored(BaseModel):
 
 
 class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="allow")
 
 
 class FileEntry(_Value):

@@ -254,8 +254,11 @@ class Registrar:
             # Read after the listing: a claim that is there now explains the files.
             message = f"{ref}/ holds files that nobody registered; move them away, or register them with: cellar import"
             raise ForeignFiles(message)
+        data = claim.to_bytes()
         while (standing := self._read_claim(key)) is None:
-            self._store.create(key, claim.to_bytes())
+            if self._store.create(key, data):
+                standing = self._claims[key] = claim
+                break
         return standing
 
     def _upload(self, draft: Draft, ref: Ref, on_bytes: Callable[[int], object]) -> None:
@@ -295,11 +298,11 @@ class Registrar:
         """Create the record: only now does the version exist. None if a tombstone was faster."""
         key = layout.record(record.ref)
         data = record.to_bytes()
-        while True:
-            self._store.create(key, data)
+        while not self._store.create(key, data):
             if standing := self._store.read(key):
                 found = self._parse(standing, record.ref)
-                return (found, found.nonce == record.nonce) if found else None
+                return (found, False) if found else None
+        return record, True
 
 
 def _agree(draft: Draft, ref: Ref, claim: Claim) -> None:

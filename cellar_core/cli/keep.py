@@ -1,0 +1,171 @@
+"""The commands that put models into a cellar: ``init``, ``rack``, ``register``."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cellar_core.cli.app import Answer, as_json, command, open_cellar
+from cellar_core.version import Bump
+
+PANEL = "Keep models"
+
+DirectoryArgument = Annotated[
+    Path, typer.Argument(metavar="DIR", help="The directory that training wrote.", show_default=False)
+]
+RecipeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--recipe",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="A .json or .toml file that says what it was trained with: code, data, parameters, seed, environment.",
+    ),
+]
+NotesOption = Annotated[str, typer.Option("--notes", metavar="TEXT", help="Free text for the record.")]
+
+
+@command(PANEL, "cellar init /srv/cellar", "CELLAR_URL=/srv/cellar cellar init")
+def init(
+    ctx: typer.Context,
+    url: Annotated[
+        str | None, typer.Argument(metavar="[URL]", help="Where; that of --cellar or CELLAR_URL if left out.")
+    ] = None,
+    json: Annotated[bool, as_json("url and id of the cellar")] = False,
+) -> Answer:
+    """Make a cellar, after trying that its store keeps the promises a registry stands on.
+
+    Does nothing where there is one already.
+    """
+    from cellar_core.cellar import Cellar
+
+    ctx.obj = url or ctx.obj
+    cellar = Cellar.init(open_cellar(ctx).url)
+    lines = (
+        f"a cellar is at {cellar.url}",
+        f"next: cellar --cellar {url or cellar.url} register RACK DIR --bump minor",
+    )
+    return Answer({"url": cellar.url, "id": cellar.id}, lambda: lines)
+
+
+@command(PANEL, "cellar rack vit/vit-l")
+def rack(
+    ctx: typer.Context,
+    rack: Annotated[
+        str, typer.Argument(metavar="RACK", help="The model family, such as vit/vit-l.", show_default=False)
+    ],
+    json: Annotated[bool, as_json("rack, created, and config: where its rules and policy lie")] = False,
+) -> Answer:
+    """Make a rack, with a config.toml to write its rules and its rebuild policy in.
+
+    The first base that is registered makes its rack too.
+    """
+    from cellar_core.layout import config
+    from cellar_core.ref import Rack
+
+    cellar = open_cellar(ctx)
+    created = cellar.create_rack(rack)
+    place = f"{cellar.url}/{config(Rack(rack))}"
+    verb = "made" if created else "there already:"
+    lines = (f"{verb} rack {rack}", f"its rules and policy: {place}")
+    return Answer({"rack": rack, "created": created, "config": place}, lambda: lines)
+
+
+@command(
+    PANEL,
+    "cellar register vit/vit-l runs/17 --bump minor",
+    "cellar register vit/vit-l/projectA out --base vit/vit-l/base/1.2 --recipe recipe.toml",
+)
+def register(
+    ctx: typer.Context,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="RACK|MODEL", help="For a base: its rack. For a project: its model.", show_default=False
+        ),
+    ],
+    directory: DirectoryArgument,
+    bump: Annotated[
+        Bump | None,
+        typer.Option(
+            "--bump", help="A base: minor, or major if applications must change.", show_default=False
+        ),
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option("--base", metavar="REF", help="A project: the base that it was tuned from.")
+    ] = None,
+    version: Annotated[
+        str | None, typer.Option("--version", metavar="X.Y[.Z]", help="This number and no other.")
+    ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option("--after", metavar="X.Y", help="A base: only if this is still the newest of its X."),
+    ] = None,
+    again: Annotated[
+        str, typer.Option("--again", metavar="WHY", help="Give the same content a new number, and say why.")
+    ] = "",
+    recipe: RecipeOption = None,
+    metrics: Annotated[
+        Path | None,
+        typer.Option(
+            "--metrics",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="A .json or .toml file, instead of the result.json in the directory.",
+        ),
+    ] = None,
+    notes: NotesOption = "",
+    json: Annotated[bool, as_json("ref, record, created, notices")] = False,
+) -> Answer:
+    """Register a directory as a new version of a base, or of a project's model.
+
+    The same content from the same recipe is the same version, however often it is registered.
+    """
+    cellar = open_cellar(ctx)
+    facts: dict[str, Any] = {"version": version, "again": again, "notes": notes}
+    facts |= {"recipe": read_table(recipe), "metrics": read_table(metrics)}
+    if base:
+        if bump or after:
+            raise typer.BadParameter(
+                "--bump and --after are for a base; a project's version follows from --base"
+            )
+        done = cellar.register_project(name, directory, base=base, **facts)
+    else:
+        rack = name.removesuffix("/base")
+        _no_project(cellar.racks(), rack)
+        if not bump and not version:
+            raise typer.BadParameter(
+                "say which number rises: --bump minor, or --bump major if applications must change"
+            )
+        done = cellar.register_base(rack, directory, bump=bump, after=after, **facts)
+    first = [f"registered {done.ref}"] if done.created else []
+    return Answer(done, lambda: [*first, *done.notices])
+
+
+def read_table(path: Path | None) -> dict[str, Any] | None:
+    """The table in a .json or .toml file; a usage error if it holds something else."""
+    if path is None:
+        return None
+    try:
+        text = path.read_text()
+        found = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{path} cannot be read: {error}") from None
+    if not isinstance(found, dict):
+        raise typer.BadParameter(f"{path} holds no table: write names and values")
+    return found
+
+
+def _no_project(racks: list[Any], name: str) -> None:
+    from cellar_core.ref import Rack
+
+    if above := set(Rack(name).parents) & set(racks):
+        raise typer.BadParameter(
+            f"{name} is a project's model in rack {above.pop()}: say which base it was tuned from, with --base"
+        )

@@ -1,0 +1,98 @@
+"""What the commands print: answers to stdout, for people or as JSON; errors to stderr, in one line."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import sys
+import traceback
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, Any
+
+from cellar_core.cellar import Cellar, NoCellarGiven
+from cellar_core.choose import NoSuchVersion
+from cellar_core.errors import CellarError
+from cellar_core.names import NoSuchRack
+from cellar_core.ref import InvalidRef
+from cellar_core.report import printable
+from cellar_core.store import UnknownStore
+from cellar_core.trainer import TrainerFailed
+from cellar_core.version import InvalidVersion
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cellar_core.cli.app import Answer
+
+__all__ = ["console", "explain", "tell", "to_json"]
+
+USAGE = (InvalidRef, InvalidVersion, NoCellarGiven, UnknownStore)
+"""What is wrong with the words of a command, as opposed to what they ask for."""
+
+
+def console(file: IO[str] | None = None) -> Console:
+    """A console on *file*, or on stdout; where nobody looks (in a pipe, in a log), lines are as long as they are."""
+    from rich.console import Console
+
+    file = file or sys.stdout
+    width = None if file.isatty() or "COLUMNS" in os.environ else 10_000
+    return Console(file=file, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def to_json(data: object, indent: int | None = 2) -> str:
+    """*data* as JSON: pydantic objects as they define it, names and versions as their text."""
+    from pydantic_core import to_json
+
+    return to_json(data, indent=indent, by_alias=True, inf_nan_mode="null", fallback=str).decode()
+
+
+def tell(answer: Answer, *, machine: bool) -> None:
+    """Print an answer to stdout."""
+    if machine:
+        print(to_json(answer.data))  # noqa: T201
+        return
+    out = console()
+    for line in answer.lines():
+        out.print(line, soft_wrap=isinstance(line, str))
+
+
+def explain(error: CellarError, ctx: Any, *, machine: bool) -> int:
+    """Print an error to stderr, in one line (JSON with ``--json``); returns the exit code."""
+    if isinstance(error, TrainerFailed) and error.__cause__:
+        _trace(error.__cause__)
+    message = str(error)
+    if isinstance(error, NoSuchRack | NoSuchVersion) and (nearest := _nearest(ctx)):
+        message = f"{message}. Did you mean {nearest}?"
+    if machine:
+        facts = {"error": type(error).__name__, "message": message, "retryable": error.retryable}
+        print(json.dumps(facts), file=sys.stderr)  # noqa: T201
+    else:
+        from rich.text import Text
+
+        console(sys.stderr).print(Text.assemble(("Error: ", "bold red"), printable(message)), soft_wrap=True)
+    return 2 if isinstance(error, USAGE) else 1
+
+
+def _trace(cause: BaseException) -> None:
+    """Show where a trainer went wrong, from its own first line on."""
+    trace = cause.__traceback__
+    traceback.print_exception(type(cause), cause, trace.tb_next if trace else None)
+
+
+def _nearest(ctx: Any) -> str | None:
+    """The name that exists and looks most like the one that was given and does not."""
+    given = {
+        str(ctx.params[name])
+        for name in ("rack", "model", "name", "selector", "base")
+        if ctx.params.get(name)
+    }
+    with suppress(CellarError):
+        cellar = Cellar(ctx.obj)
+        racks = cellar.racks()
+        known = [*map(str, racks), *(str(model) for rack in racks for model in cellar.models(rack))]
+        for text in given:
+            name = text.partition("@")[0].rstrip("0123456789.").rstrip("/")
+            if name not in known and (close := difflib.get_close_matches(name, known, 1)):
+                return close[0]
+    return None
