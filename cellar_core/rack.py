@@ -192,9 +192,9 @@ class ProjectPolicy(_OurTable):
 class RackConfig(_Table):
     """The whole file."""
 
-    artifact: ArtifactRules = ArtifactRules()
-    document: Document = Document()
-    rebuild: RebuildPolicy = RebuildPolicy()
+    artifact: ArtifactRules = Field(default_factory=ArtifactRules)
+    document: Document = Field(default_factory=Document)
+    rebuild: RebuildPolicy = Field(default_factory=RebuildPolicy)
     projects: Mapping[str, ProjectPolicy] = Field(default_factory=dict)
 
     @classmethod

@@ -222,7 +222,7 @@ class Record(Stored):
     identity: Digest
     tree: Digest
     files: tuple[FileEntry, ...]
-    recipe: Recipe = Recipe()
+    recipe: Recipe = Field(default_factory=Recipe)
     parent: Parent | None = None
     bump: Bump | None = None
     after: Ref | None = None
@@ -230,7 +230,7 @@ class Record(Stored):
     again: str = ""
     metrics: Mapping[str, Any] = Field(default_factory=dict)
     notes: str = ""
-    origin: Origin = Origin()
+    origin: Origin = Field(default_factory=Origin)
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     created_by: str = Field(default_factory=who)
     nonce: str = Field(default_factory=lambda: uuid.uuid4().hex)

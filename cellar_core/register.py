@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
@@ -71,7 +71,7 @@ class Draft:
 
     model: Model
     payload: Payload
-    recipe: Recipe = Recipe()
+    recipe: Recipe = field(default_factory=Recipe)
     parent: Parent | None = None
     bump: Bump | None = None
     version: Version | None = None

@@ -19,8 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from urllib.parse import unquote, urlsplit
 
 from cellar_core import layout
 from cellar_core.digest import algorithm, hasher
@@ -129,7 +128,7 @@ class LocalStore(Store):
     """A directory of a disk or of a share that has hard links."""
 
     def __init__(self, url: str) -> None:
-        path = url2pathname(urlsplit(url).path) if "://" in url else url
+        path = unquote(urlsplit(url).path) if "://" in url else url
         self._root = Path(path).expanduser().resolve()
         self.url = self._root.as_uri()
 
