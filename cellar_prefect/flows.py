@@ -1,12 +1,12 @@
 """The flow that rebuilds every project of a rack that is behind its base, and the one that rebuilds one project."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations` here: `serve` sends a flow to its process by value, without what only its
+# annotations name, and Prefect could not check the parameters there.
 import re
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import cast
 
-from prefect import Flow, task
+from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun, State
@@ -14,7 +14,6 @@ from prefect.deployments import run_deployment
 from prefect.futures import PrefectFuture, as_completed, wait
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
-from prefect.types.entrypoint import EntrypointType
 
 from cellar_core import CellarError, Plan, Reason, Rebuild, Rebuilt, Skip
 from cellar_core.trainer import Train
@@ -25,30 +24,11 @@ from cellar_prefect.run import holder, last_try, log_progress, origin, run_logge
 from cellar_prefect.tasks import may_help, plan_rebuilds
 from cellar_prefect.trainer import ending_commands, trainer
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 TRIES = 3
 """So many runs of a deployment may end before their flow has begun; then the rebuild needs a person."""
 
 
-class InstalledFlow(Flow[P, R]):
-    """A flow of an installed package, which is served by the name of its module.
-
-    Prefect's default is its file. This one would then be loaded as the module `flows`, and hide a user's own
-    `flows.py` from the training.
-    """
-
-    def serve(self, *args: Any, **options: Any) -> None:
-        """Like `prefect.Flow.serve`."""
-        super().serve(*args, **{"entrypoint_type": EntrypointType.MODULE_PATH, **options})
-
-
-def _flow(flow_run_name: str) -> Callable[[Callable[P, R]], InstalledFlow[P, R]]:
-    return lambda fn: InstalledFlow(fn, flow_run_name=flow_run_name)
-
-
-@_flow("rebuild {rack}")
+@flow(flow_run_name="rebuild {rack}")
 def rebuild_projects(
     rack: str,
     train: Train | None = None,
@@ -94,7 +74,7 @@ def rebuild_projects(
     return cast(list[Rebuilt], ended)  # Prefect makes the flow's result of a state that it returns
 
 
-@_flow("rebuild {rebuild.model} onto {rebuild.base.version}")
+@flow(flow_run_name="rebuild {rebuild.model} onto {rebuild.base.version}")
 def rebuild_project(
     rebuild: Rebuild, train: Train, timeout: float | None = None, retries: int = 0, cellar: Where = None
 ) -> Rebuilt:
@@ -113,6 +93,7 @@ def rebuild_project(
 
 @task(
     task_run_name="rebuild {rebuild.model} onto {rebuild.base.version}",
+    log_prints=True,
     cache_policy=NO_CACHE,
     retry_condition_fn=may_help,
 )

@@ -118,7 +118,7 @@ def resolve_model(selector: str, *, cellar: Where = None) -> Record:
     return record
 
 
-@task(task_run_name="retrain {model}", cache_policy=NO_CACHE, retry_condition_fn=may_help)
+@task(task_run_name="retrain {model}", log_prints=True, cache_policy=NO_CACHE, retry_condition_fn=may_help)
 def retrain_from_base(
     model: str | Model,
     train: Train,
