@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001 - `json` is read by Command
 """The commands that put models into a cellar: ``init``, ``rack``, ``register``."""
 
 from __future__ import annotations
@@ -36,11 +37,12 @@ def init(
     url: Annotated[
         str | None, typer.Argument(metavar="[URL]", help="Where; that of --cellar or CELLAR_URL if left out.")
     ] = None,
+    *,
     json: Annotated[bool, as_json("url and id of the cellar")] = False,
 ) -> Answer:
-    """Make a cellar, after trying that its store keeps the promises a registry stands on.
+    """Make a cellar, or find the one that is there.
 
-    Does nothing where there is one already.
+    First it is tried whether the store keeps the promises that a registry stands on.
     """
     from cellar_core.cellar import Cellar
 
@@ -59,9 +61,10 @@ def rack(
     rack: Annotated[
         str, typer.Argument(metavar="RACK", help="The model family, such as vit/vit-l.", show_default=False)
     ],
+    *,
     json: Annotated[bool, as_json("rack, created, and config: where its rules and policy lie")] = False,
 ) -> Answer:
-    """Make a rack, with a config.toml to write its rules and its rebuild policy in.
+    """Make a rack, with a config.toml for its rules and policy.
 
     The first base that is registered makes its rack too.
     """
@@ -90,6 +93,7 @@ def register(
         ),
     ],
     directory: DirectoryArgument,
+    *,
     bump: Annotated[
         Bump | None,
         typer.Option(
@@ -123,7 +127,9 @@ def register(
     notes: NotesOption = "",
     json: Annotated[bool, as_json("ref, record, created, notices")] = False,
 ) -> Answer:
-    """Register a directory as a new version of a base, or of a project's model.
+    """Register a directory as a new version.
+
+    Of a base, if no --base is given; else of a project's model that was tuned from that base.
 
     The same content from the same recipe is the same version, however often it is registered.
     """

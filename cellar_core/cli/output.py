@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from cellar_core.cli.app import Answer
 
-__all__ = ["console", "explain", "tell", "to_json"]
+__all__ = ["complain", "console", "explain", "facts_of", "tell", "to_json"]
 
 USAGE = (InvalidRef, InvalidVersion, NoCellarGiven, UnknownStore)
 """What is wrong with the words of a command, as opposed to what they ask for."""
@@ -58,20 +58,31 @@ def tell(answer: Answer, *, machine: bool) -> None:
 
 
 def explain(error: CellarError, ctx: Any, *, machine: bool) -> int:
-    """Print an error to stderr, in one line (JSON with ``--json``); returns the exit code."""
+    """Print the error that ends a command, with the name that was meant perhaps; returns the exit code."""
+    hint = ""
+    if isinstance(error, NoSuchRack | NoSuchVersion) and (nearest := _nearest(ctx)):
+        hint = f". Did you mean {nearest}?"
+    complain(error, hint, machine=machine)
+    return 2 if isinstance(error, USAGE) else 1
+
+
+def complain(error: CellarError, hint: str = "", *, machine: bool) -> None:
+    """Print an error to stderr, in one line (a JSON object with ``--json``), after the traceback of a trainer's own."""
     if isinstance(error, TrainerFailed) and error.__cause__:
         _trace(error.__cause__)
-    message = str(error)
-    if isinstance(error, NoSuchRack | NoSuchVersion) and (nearest := _nearest(ctx)):
-        message = f"{message}. Did you mean {nearest}?"
+    facts = facts_of(error, hint)
     if machine:
-        facts = {"error": type(error).__name__, "message": message, "retryable": error.retryable}
         print(json.dumps(facts), file=sys.stderr)  # noqa: T201
     else:
         from rich.text import Text
 
-        console(sys.stderr).print(Text.assemble(("Error: ", "bold red"), printable(message)), soft_wrap=True)
-    return 2 if isinstance(error, USAGE) else 1
+        line = Text.assemble(("Error: ", "bold red"), printable(facts["message"]))
+        console(sys.stderr).print(line, soft_wrap=True)
+
+
+def facts_of(error: CellarError, hint: str = "") -> dict[str, Any]:
+    """An error for programs."""
+    return {"error": type(error).__name__, "message": f"{error}{hint}", "retryable": error.retryable}
 
 
 def _trace(cause: BaseException) -> None:
