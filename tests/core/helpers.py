@@ -1,0 +1,226 @@
+"""What several of the core's tests need: directories to register, blank cellars, and many callers at once."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+from cellar_core import Cellar
+from cellar_core.layout import FORMAT, entry
+from cellar_core.record import FileEntry
+from cellar_core.store import Store
+
+T = TypeVar("T")
+
+WAIT = 60.0
+"""How many seconds a test waits for what takes one at most."""
+
+
+def write(directory: Path, content: str = "weights", **files: str) -> Path:
+    """A directory as training leaves it: a ``model.bin`` and further *files* (``a__b`` is ``a.b``)."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "model.bin").write_text(content)
+    for name, text in files.items():
+        (directory / name.replace("__", ".")).write_text(text)
+    return directory
+
+
+def blank(url: str | Path) -> Cellar:
+    """A cellar that was made without racing its store first; the race has tests of its own."""
+    cellar = Cellar(url)
+    facts = {"schema": 1, "layout": 1, "cellar": uuid.uuid4().hex, "by": "a test"}
+    cellar._store.create(entry(FORMAT, 1), json.dumps(facts).encode())
+    return cellar
+
+
+class Bench:
+    """A blank cellar in memory, and a directory for what is registered in it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.cellar = blank(f"memory://{uuid.uuid4().hex}")
+        self._directory = directory
+
+    def files(self, content: str = "weights", **files: str) -> Path:
+        """A fresh directory with that content."""
+        return write(self._directory / uuid.uuid4().hex, content, **files)
+
+    def base(self, content: str | None = None, rack: str = "vit/vit-l", **keywords: Any) -> str:
+        """Register a base, of new content unless it is given; returns its ref."""
+        if "version" not in keywords:
+            keywords.setdefault("bump", "minor")
+        done = self.cellar.register_base(rack, self.files(content or uuid.uuid4().hex), **keywords)
+        return str(done.ref)
+
+    def project(self, base: str, content: str | None = None, name: str = "projectA", **keywords: Any) -> str:
+        """Register a project's model made from *base*, of new content unless it is given; returns its ref."""
+        rack = base.rpartition("/base/")[0]
+        content = content or uuid.uuid4().hex
+        return str(
+            self.cellar.register_project(f"{rack}/{name}", self.files(content), base=base, **keywords).ref
+        )
+
+    def configure(self, text: str, rack: str = "vit/vit-l") -> None:
+        """Replace the rack's ``config.toml``, as a person would."""
+        store = self.cellar.store
+        store._fs.pipe_file(store._path(f"{rack}/config.toml"), text.encode())  # type: ignore[attr-defined]
+
+
+@contextmanager
+def bench() -> Iterator[Bench]:
+    """A Bench for one Hypothesis example; the fixture of the same name is for plain tests."""
+    with TemporaryDirectory() as directory:
+        made = Bench(Path(directory))
+        yield made
+        forget(made.cellar)
+
+
+def forget(cellar: Cellar) -> None:
+    """Drop the objects of a cellar in memory, which would stay until the process ends."""
+    store = cellar._store
+    for key in [*store.find("")]:
+        store.delete(key)
+
+
+def snapshot(cellar: Cellar) -> dict[str, bytes | None]:
+    """Every object of a cellar, to see whether something changed."""
+    return {key: cellar._store.read(key) for key in cellar._store.find("")}
+
+
+def train(job: Any) -> None:
+    """A training that says what it was given, so that two bases give two contents."""
+    text = json.dumps(
+        [str(job.model), str(job.base), job.recipe.facts(), job.base_dir.joinpath("model.bin").read_text()]
+    )
+    (job.output_dir / "model.bin").write_text(text)
+
+
+# Many callers at once
+
+
+def threads(count: int, act: Callable[[int], T]) -> list[T]:
+    """Call ``act(0)``, ``act(1)``… at the same moment, each in a thread; their answers, or the first error."""
+    barrier = threading.Barrier(count)
+    answers: dict[int, T] = {}
+    errors: list[BaseException] = []
+
+    def run(index: int) -> None:
+        try:
+            barrier.wait(WAIT)
+            answers[index] = act(index)
+        except BaseException as error:  # noqa: BLE001 - told to the caller
+            errors.append(error)
+
+    racers = [threading.Thread(target=run, args=(index,), daemon=True) for index in range(count)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join(WAIT)
+    if errors:
+        raise errors[0]
+    return [answers[index] for index in range(count)]
+
+
+def processes(count: int, act: Callable[[int], T]) -> list[T]:
+    """The same, each in a process of its own."""
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(count)
+    pipes = [context.Pipe(duplex=False) for _ in range(count)]
+
+    def run(index: int) -> None:
+        barrier.wait(WAIT)
+        try:
+            pipes[index][1].send(act(index))
+        except Exception as error:  # noqa: BLE001 - told to the caller
+            pipes[index][1].send(error)
+
+    racers = [context.Process(target=run, args=(index,), daemon=True) for index in range(count)]
+    for racer in racers:
+        racer.start()
+    answers = []
+    for racer, (receiving, _) in zip(racers, pipes, strict=True):
+        assert receiving.poll(WAIT), "a process did not answer"
+        answers.append(receiving.recv())
+        racer.join(WAIT)
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers
+
+
+# Callers that die
+
+
+class Crash(BaseException):
+    """The caller is dead: nothing that it does afterwards reaches the store."""
+
+
+class Mortal(Store):
+    """A store whose caller dies at its *n*-th request; ``asked`` counts them."""
+
+    def __init__(self, inner: Store, dies_at: int | None = None) -> None:
+        self.url = inner.url
+        self.asked = 0
+        self._inner = inner
+        self._dies_at = dies_at
+        self._lock = threading.Lock()
+
+    def _count(self) -> None:
+        with self._lock:
+            self.asked += 1
+            if self._dies_at is not None and self.asked >= self._dies_at:
+                raise Crash
+
+    def create(self, key: str, data: bytes) -> bool:
+        self._count()
+        return self._inner.create(key, data)
+
+    def read(self, key: str) -> bytes | None:
+        self._count()
+        return self._inner.read(key)
+
+    def find(self, prefix: str) -> Mapping[str, int]:
+        self._count()
+        return self._inner.find(prefix)
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        self._count()
+        return self._inner.chunks(key)
+
+    def upload(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
+        self._count()
+        self._inner.upload(source, key, expected, on_bytes)
+
+    def delete(self, key: str) -> None:
+        self._count()
+        self._inner.delete(key)
+
+
+def caller(cellar: Cellar, store: Store | None = None) -> Cellar:
+    """Another caller of the same cellar, with nothing cached; through *store*, if it is given."""
+    other = Cellar(cellar.url)
+    other._store = store or cellar._store
+    return other
+
+
+__all__ = [
+    "WAIT",
+    "Bench",
+    "Crash",
+    "Mortal",
+    "bench",
+    "blank",
+    "caller",
+    "forget",
+    "processes",
+    "snapshot",
+    "threads",
+    "train",
+    "write",
+]
