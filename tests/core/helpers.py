@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from cellar_core import Cellar
 from cellar_core.layout import FORMAT, entry
 from cellar_core.record import FileEntry
+from cellar_core.ref import Ref
 from cellar_core.store import Store
 
 T = TypeVar("T")
@@ -60,7 +61,7 @@ class Bench:
 
     def project(self, base: str, content: str | None = None, name: str = "projectA", **keywords: Any) -> str:
         """Register a project's model made from *base*, of new content unless it is given; returns its ref."""
-        rack = base.rpartition("/base/")[0]
+        rack = Ref(base).rack
         content = content or uuid.uuid4().hex
         return str(
             self.cellar.register_project(f"{rack}/{name}", self.files(content), base=base, **keywords).ref
