@@ -49,10 +49,10 @@ def slanted(images: Array, amount: float, _rng: np.random.Generator) -> Array:
     columns = np.arange(8)
 
     def lean(row: int, pixels: Array) -> Array:
-        return np.interp(columns + amount * (row - 3.5), columns, pixels, left=0, right=0)
+        leaning: Array = np.interp(columns + amount * (row - 3.5), columns, pixels, left=0, right=0)
+        return leaning
 
-    leaning: Array = np.array([[lean(row, pixels) for row, pixels in enumerate(image)] for image in images])
-    return leaning
+    return np.array([[lean(row, pixels) for row, pixels in enumerate(image)] for image in images])
 
 
 def faint(images: Array, amount: float, rng: np.random.Generator) -> Array:
@@ -142,8 +142,7 @@ def fit(
     """Train from `start` as the recipe says, by stochastic gradient descent with momentum.
 
     Returns:
-        The weights and the result: `accuracy` and `loss` on the held-out digits, and `start_accuracy`, what
-        the weights that it started from reach on the same digits.
+        The weights, and the result: `accuracy` and `loss` on the held-out digits, and how many digits that rests on.
     """
     (pixels, labels), held_out = (load(reference, recipe) for reference in recipe.data)
     epochs, rate = recipe.parameters["epochs"], recipe.parameters["learning_rate"]
@@ -156,12 +155,7 @@ def fit(
                 velocity[name] = MOMENTUM * velocity[name] - rate * gradient
                 weights[name] = weights[name] + velocity[name]
         progress(epoch / epochs, loss=evaluate(weights, pixels, labels)["loss"])
-    return weights, {
-        **evaluate(weights, *held_out),
-        "start_accuracy": evaluate(start, *held_out)["accuracy"],
-        "n_train": len(labels),
-        "n_test": len(held_out[1]),
-    }
+    return weights, {**evaluate(weights, *held_out), "n_train": len(labels), "n_test": len(held_out[1])}
 
 
 def save(model_dir: Path, weights: Weights, recipe: Recipe, result: dict[str, Any]) -> None:
@@ -188,9 +182,11 @@ def train(job: RetrainJob) -> None:
     """Fine-tune a project's model from its base: the trainer that the orchestrators run.
 
     Whatever it needs comes with the job: the base's files, an empty directory to write to, and the recipe. It
-    never sees an older model of the project.
+    never sees an older model of the project. `base_accuracy` of the result is what the base reaches on the
+    project's held-out digits as it is, so that everybody sees what the fine-tuning was good for.
     """
     base = load_file(job.base_dir / "weights.safetensors")
     start = {name: array.astype(np.float64) for name, array in base.items()}
     weights, result = fit(start, job.recipe, job.progress)
-    save(job.output_dir, weights, job.recipe, result)
+    before = evaluate(start, *load(job.recipe.data[1], job.recipe))
+    save(job.output_dir, weights, job.recipe, {"base_accuracy": before["accuracy"], **result})
