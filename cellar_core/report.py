@@ -7,9 +7,10 @@ and Markdown is escaped.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,40 +29,55 @@ if TYPE_CHECKING:
 
     from cellar_core.cellar import Cellar
 
-__all__ = ["RackReport", "VersionReport", "changes", "markdown", "numbers", "printable", "read", "tree"]
+__all__ = [
+    "RackReport",
+    "Sheet",
+    "VersionReport",
+    "changes",
+    "decisions",
+    "draw",
+    "markdown",
+    "numbers",
+    "printable",
+    "read",
+    "stale",
+    "tree",
+]
 
 METRICS_MOST = 3
 """So many metrics are shown beside a version; ``cellar show`` has them all."""
 
 
-class VersionReport(BaseModel):
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, defer_build=True)
+
+
+class VersionReport(_Value):
     """One version.
 
     Attributes:
         ref: The version.
         base: The base that it was made from; None for a base.
-        before: The version of the same model before it, which its metrics are compared with.
-        bump: Which number rose, for a base.
-        metrics: What its record says.
         aliases: The aliases that mean it.
         yanked: Whether it was yanked.
+        bump: Which number rose, for a base.
+        metrics: What its record says.
+        metrics_before: The same of the version before it, of the same model.
         files: How many files it has.
         size: Their size in bytes.
         created_at: When it was registered.
         created_by: By whom.
         notes: Free text.
-        unreadable: What is wrong with its record, if something is; all from *bump* on is empty then.
+        unreadable: What is wrong with its record, if something is; all that is read from it is empty then.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     ref: Ref
     base: Ref | None
-    before: Ref | None
-    aliases: tuple[str, ...] = ()
-    yanked: bool = False
+    aliases: tuple[str, ...]
+    yanked: bool
     bump: Bump | None = None
     metrics: Mapping[str, Any] = Field(default_factory=dict)
+    metrics_before: Mapping[str, Any] = Field(default_factory=dict)
     files: int = 0
     size: int = 0
     created_at: datetime | None = None
@@ -70,10 +86,8 @@ class VersionReport(BaseModel):
     unreadable: str = ""
 
 
-class RackReport(BaseModel):
-    """A rack: what is planned for it, and its versions, base first, each model's ascending."""
-
-    model_config = ConfigDict(frozen=True)
+class RackReport(_Value):
+    """A rack: what is planned for it, and its versions, those of the base first, each model's ascending."""
 
     rack: Rack
     plan: Plan
@@ -83,10 +97,26 @@ class RackReport(BaseModel):
         """The versions of *model*, ascending."""
         return [version for version in self.versions if version.ref.model == model]
 
-    @property
-    def decisions(self) -> list[Rebuild | Skip]:
-        """What the plan says of each project, by name."""
-        return sorted([*self.plan.rebuilds, *self.plan.skips], key=lambda decision: str(decision.model))
+
+class Sheet(_Value):
+    """All about one version: its record, the aliases that mean it, whether it was yanked, what was made from it."""
+
+    record: Record
+    aliases: tuple[str, ...]
+    yanked: bool
+    children: tuple[Ref, ...]
+
+    @classmethod
+    def of(cls, cellar: Cellar, record: Record) -> Sheet:
+        """The sheet of the version that *record* is of."""
+        catalog = Catalog(cellar.store.find(layout.records(record.ref.rack)))
+        refs = [model.at(version) for model in catalog.models for version in catalog.versions(model)]
+        return cls(
+            record=record,
+            aliases=_aliases(cellar, record.model).get(record.ref, ()),
+            yanked=catalog.yanked(record.ref),
+            children=tuple(ref for ref in refs if ref.base == record.ref != ref),
+        )
 
 
 def read(cellar: Cellar, rack: Rack | str) -> RackReport:
@@ -95,46 +125,54 @@ def read(cellar: Cellar, rack: Rack | str) -> RackReport:
     planned = cellar.plan(rack)
     catalog = Catalog(cellar.store.find(layout.records(rack)))
     with ThreadPoolExecutor(WORKERS) as pool:
-        aliases = dict(zip(catalog.models, pool.map(cellar.aliases, catalog.models), strict=True))
-        refs = [model.at(version) for model in catalog.models for version in catalog.versions(model)]
-        records = pool.map(lambda ref: _record(cellar, ref), refs)
-        versions = [
-            _version(
-                ref,
-                record,
-                before=before if before and before.model == ref.model else None,
-                aliases=tuple(name for name, meant in aliases[ref.model].items() if meant == ref),
+        found = pool.map(lambda model: _model(cellar, catalog, model), catalog.models)
+        return RackReport(rack=rack, plan=planned, versions=tuple(chain.from_iterable(found)))
+
+
+def _model(cellar: Cellar, catalog: Catalog, model: Model) -> list[VersionReport]:
+    aliases = _aliases(cellar, model)
+    found: list[VersionReport] = []
+    for ref in map(model.at, catalog.versions(model)):
+        found.append(
+            VersionReport(
+                ref=ref,
+                base=None if model.is_base else ref.base,
+                aliases=aliases.get(ref, ()),
                 yanked=catalog.yanked(ref),
+                metrics_before=found[-1].metrics if found else {},
+                **_recorded(cellar, ref),
             )
-            for before, ref, record in zip([None, *refs], refs, records, strict=False)
-        ]
-    return RackReport(rack=rack, plan=planned, versions=tuple(versions))
+        )
+    return found
 
 
-def _record(cellar: Cellar, ref: Ref) -> Record | Unreadable:
+def _recorded(cellar: Cellar, ref: Ref) -> dict[str, Any]:
     try:
-        return cellar.resolve(ref)
-    except Unreadable as error:
-        return error
+        record = cellar.resolve(ref)
+    except Unreadable as error:  # an error of this version only
+        return {"unreadable": str(error)}
+    same = record.model_dump(include={"bump", "metrics", "created_at", "created_by", "notes"})
+    return {**same, "files": len(record.files), "size": record.size}
 
 
-def _version(ref: Ref, record: Record | Unreadable, **facts: Any) -> VersionReport:
-    facts |= {"ref": ref, "base": None if ref.model.is_base else ref.base}
-    if isinstance(record, Unreadable):
-        return VersionReport(**facts, unreadable=str(record))
-    return VersionReport(
-        **facts,
-        bump=record.bump,
-        metrics=record.metrics,
-        files=len(record.files),
-        size=record.size,
-        created_at=record.created_at,
-        created_by=record.created_by,
-        notes=record.notes,
-    )
+def _aliases(cellar: Cellar, model: Model) -> dict[Ref, tuple[str, ...]]:
+    found: dict[Ref, tuple[str, ...]] = {}
+    for name, ref in cellar.aliases(model).items():
+        found[ref] = (*found.get(ref, ()), name)
+    return found
 
 
-# What numbers say
+def decisions(plan: Plan) -> list[Rebuild | Skip]:
+    """What a plan says of each project, by name."""
+    return sorted([*plan.rebuilds, *plan.skips], key=lambda decision: str(decision.model))
+
+
+def stale(plan: Plan) -> list[Rebuild | Skip]:
+    """The decisions on what does not stand on the newest base that it follows."""
+    return [decision for decision in decisions(plan) if decision.reason is not Reason.UP_TO_DATE]
+
+
+# Words for numbers, and for untrusted text
 
 
 def numbers(metrics: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, float]]:
@@ -150,21 +188,18 @@ def numbers(metrics: Mapping[str, Any], within: str = "") -> Iterator[tuple[str,
             yield f"{within}{name}", value
 
 
-def changes(before: Mapping[str, Any], after: Mapping[str, Any], most: int | None = METRICS_MOST) -> str:
-    """The metrics of a version, each with what it was before, if that is known and another.
+def changes(before: Mapping[str, Any], after: Mapping[str, Any], most: int = METRICS_MOST) -> str:
+    """The first few metrics of a version, each with what it was before, if that is known and another.
 
     >>> changes({"accuracy": 0.9, "loss": 1}, {"accuracy": 0.95, "loss": 1})
     'accuracy 0.9 → 0.95, loss 1'
     """
-    old = dict(numbers(before))
-    found = list(numbers(after))
+    old, new = dict(numbers(before)), dict(numbers(after))
     shown = [
-        f"{printable(name)} {old[name]:.4g} → {value:.4g}"
-        if name in old and old[name] != value
-        else f"{printable(name)} {value:.4g}"
-        for name, value in found[:most]
+        f"{printable(name)} {f'{old[name]:.4g} → ' if old.get(name, value) != value else ''}{value:.4g}"
+        for name, value in list(new.items())[:most]
     ]
-    return ", ".join([*shown, "…"] if len(found) > len(shown) else shown)
+    return ", ".join([*shown, "…"] if len(new) > most else shown)
 
 
 def printable(text: object) -> str:
@@ -176,9 +211,10 @@ def printable(text: object) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in str(text))
 
 
-def _compared(report: RackReport, version: VersionReport) -> str:
-    before = next((one.metrics for one in report.versions if one.ref == version.before), {})
-    return changes(before, version.metrics)
+def _headline(plan: Plan) -> str:
+    head = f"newest base {plan.head.version}" if plan.head else "no base yet"
+    count, late = len(decisions(plan)), len(stale(plan))
+    return f"{head}, {count} project{'s' * (count != 1)}{f', {late} stale' if late else ''}"
 
 
 # As a tree
@@ -194,104 +230,87 @@ def draw(report: RackReport) -> Tree:
     from rich.text import Text
     from rich.tree import Tree
 
-    root = Tree(Text.assemble((str(report.rack), "bold"), "  ", _headline(report)))
-    branches = {
-        version.ref: root.add(_label(report, version, None)) for version in report.of(report.rack.base)
-    }
-    decisions = {decision.model: decision for decision in report.decisions}
+    root = Tree(Text.assemble((str(report.rack), "bold"), "  ", _headline(report.plan)))
+    decided = {decision.model: decision for decision in decisions(report.plan)}
+    bases = {version.ref: root.add(_label(version)) for version in report.of(report.rack.base)}
     for version in report.versions:
         if version.base:
-            branch = branches.get(version.base, root)
-            branch.add(_label(report, version, decisions.get(version.ref.model)))
-    for decision in report.decisions:
+            bases.get(version.base, root).add(_label(version, decided.get(version.ref.model)))
+    for decision in decided.values():
         if decision.current is None:
-            root.add(Text.assemble((decision.model.project, "bold"), "  ", *_mark(decision)))
+            root.add(Text.assemble((decision.model.project, "bold"), "  ", _mark(decision)))
     return root
 
 
-def _headline(report: RackReport) -> str:
-    count = len(report.decisions)
-    stale = sum(decision.reason is not Reason.UP_TO_DATE for decision in report.decisions)
-    head = f"newest base {report.plan.head.version}" if report.plan.head else "no base yet"
-    projects = f"{count} project{'s' * (count != 1)}"
-    return f"{head}, {projects}, {stale} stale" if stale else f"{head}, {projects}"
-
-
-def _label(report: RackReport, version: VersionReport, decision: Rebuild | Skip | None) -> Text:
+def _label(version: VersionReport, decision: Rebuild | Skip | None = None) -> Text:
     from rich.text import Text
 
     current = decision is None or decision.current == version.ref
-    text = Text(style="" if current else "dim")
-    text.append(f"{version.ref.project} {version.ref.version}", "bold" if current else "")
-    if metrics := _compared(report, version):
-        text.append(f"  {metrics}")
-    if version.aliases:
-        text.append(f"  {', '.join(version.aliases)}", "cyan")
-    if version.yanked:
-        text.append("  yanked", "red")
-    if version.unreadable:
-        text.append(f"  {printable(version.unreadable)}", "red")
-    if decision and decision.current == version.ref and decision.reason is not Reason.UP_TO_DATE:
-        text.append("  ").append_text(Text.assemble(*_mark(decision)))
-    return text
+    name = (f"{version.ref.project} {version.ref.version}", "bold" if current else "")
+    marks = [
+        changes(version.metrics_before, version.metrics),
+        (", ".join(version.aliases), "cyan"),
+        ("yanked" if version.yanked else "", "red"),
+        (printable(version.unreadable), "red"),
+        _mark(decision) if decision and current and decision.reason is not Reason.UP_TO_DATE else "",
+    ]
+    words = [Text.assemble(one) for one in (name, *marks)]
+    return Text("  ", style="" if current else "dim").join(word for word in words if word)
 
 
-def _mark(decision: Rebuild | Skip) -> tuple[tuple[str, str], str]:
-    word = f"stale, {_state(decision)}" if decision.current else _state(decision)
-    return (f"{word}: ", "yellow" if isinstance(decision, Rebuild) else "magenta"), printable(
-        decision.sentence
-    )
+def _mark(decision: Rebuild | Skip) -> Text:
+    from rich.text import Text
 
-
-def _state(decision: Rebuild | Skip) -> str:
-    return "to be rebuilt" if isinstance(decision, Rebuild) else decision.reason.replace("_", " ")
+    wanted = isinstance(decision, Rebuild)
+    words = ["stale"] * bool(decision.current) + ["to be rebuilt"] * wanted
+    start = (f"{', '.join(words)}: " if words else "", "yellow" if wanted else "magenta")
+    return Text.assemble(start, printable(decision.sentence))
 
 
 # As Markdown
 
 
 def markdown(cellar: Cellar, rack: Rack | str) -> str:
-    """A rack as Markdown (GitHub's, which Prefect's artifacts are too): a table of its projects and one of its bases."""
+    """A rack as Markdown (GitHub's, as in Prefect's artifacts): a table of its projects, and one of its bases."""
     report = read(cellar, rack)
-    newest = {version.ref: version for version in report.versions}
+    versions = {version.ref: version for version in report.versions}
     projects = [
-        (
-            decision.model.project,
-            decision.current.version if decision.current else "",
-            decision.current.base.version if decision.current else "",
-            _compared(report, newest[decision.current]) if decision.current in newest else "",
-            f"{_state(decision)}: {decision.sentence}",
-        )
-        for decision in report.decisions
+        _project_row(decision, versions.get(decision.current) if decision.current else None)
+        for decision in decisions(report.plan)
     ]
-    bases = [
-        (
-            f"{version.ref.version}{' (yanked)' * version.yanked}",
-            version.bump or "",
-            _compared(report, version),
-            f"{version.created_at:%Y-%m-%d %H:%M} UTC" if version.created_at else version.unreadable,
-            version.notes,
-        )
-        for version in reversed(report.of(report.rack.base))
-    ]
+    bases = [_base_row(version) for version in reversed(report.of(report.rack.base))]
     parts = [
         f"# {_escape(report.rack)}",
-        f"{_headline(report).capitalize()}.",
+        f"{_headline(report.plan).capitalize()}.",
         _table(("Project", "Version", "From base", "Metrics", "Decision"), projects),
-        _table(("Base", "Bump", "Metrics", "Registered", "Notes"), bases),
+        _table(("Base", "Bump", "Metrics", "Registered (UTC)", "Notes"), bases),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
-    if not rows:
-        return ""
-    lines = [head, ["---"] * len(head), *([_escape(cell) for cell in row] for row in rows)]
+def _project_row(decision: Rebuild | Skip, version: VersionReport | None) -> tuple[object, ...]:
+    sentence = f"{'to be rebuilt: ' * isinstance(decision, Rebuild)}{decision.sentence}"
+    if version is None:
+        return decision.model.project, "", "", "", sentence
+    metrics = changes(version.metrics_before, version.metrics)
+    return decision.model.project, version.ref.version, version.ref.base.version, metrics, sentence
+
+
+def _base_row(version: VersionReport) -> tuple[object, ...]:
+    registered = f"{version.created_at:%Y-%m-%d %H:%M}" if version.created_at else version.unreadable
+    name = f"{version.ref.version}{' (yanked)' * version.yanked}"
+    metrics = changes(version.metrics_before, version.metrics)
+    return name, version.bump or "", metrics, registered, version.notes
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
+    body = [[_escape(cell) for cell in row] for row in rows]
+    lines = [head, ["---"] * len(head), *body] if body else []
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _escape(text: object) -> str:
-    r"""*text* so that Markdown shows it and makes neither markup, HTML, nor a link of it.
+    r"""*text* so that Markdown shows it, and makes neither markup, HTML, nor a link of it.
 
     >>> _escape("a|b <img> www.example.com 1.5")
     'a\\|b \\<img\\> www\\.example\\.com 1.5'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -47,7 +48,7 @@ class Commands(TyperGroup):
         end = args.index("--") if "--" in args else len(args)
         ours, rest = args[:end], args[end:]
         for index, word in enumerate(ours):
-            if word.startswith("--cellar"):
+            if word == "--cellar" or word.startswith("--cellar="):
                 width = 1 if "=" in word else 2
                 ours = [*ours[index : index + width], *ours[:index], *ours[index + width :]]
                 break
@@ -80,15 +81,22 @@ app = typer.Typer(
 )
 
 
-def command(panel: str, *examples: str, name: str | None = None) -> Callable[[F], F]:
+def command(panel: str, *examples: str) -> Callable[[F], F]:
     """Add a function as a command, listed under *panel* and shown with *examples*."""
     epilog = "\n\n".join(["Examples:" if len(examples) > 1 else "Example:", *examples])
-    return app.command(name, cls=Command, rich_help_panel=panel, epilog=epilog, no_args_is_help=False)
+
+    def add(function: F) -> F:
+        # Typer keeps the line breaks of a docstring, wherever the terminal wraps.
+        paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+        text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+        return app.command(cls=Command, rich_help_panel=panel, help=text, epilog=epilog)(function)
+
+    return add
 
 
 def as_json(what: str) -> OptionInfo:
     """The option ``--json`` of a command, whose help says *what* it prints."""
-    option: OptionInfo = typer.Option("--json", help=f"Print JSON: {what}.")
+    option: OptionInfo = typer.Option("--json", metavar="", help=f"Print JSON: {what}.")
     return option
 
 
@@ -112,30 +120,42 @@ def _version(value: bool) -> None:  # noqa: FBT001 - typer calls it so
 @app.callback()
 def _globals(
     ctx: typer.Context,
+    *,
     cellar: Annotated[
         str | None,
-        typer.Option("--cellar", metavar="URL", envvar="CELLAR_URL", help="Which cellar: a path or a URL."),
+        typer.Option("--cellar", metavar="URL", envvar="CELLAR_URL", help="Which cellar."),
     ] = None,
     version: Annotated[  # noqa: ARG001 - its callback does the work
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", metavar="", callback=_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
-    """Keep base models and the project models tuned from them, and rebuild these when a base is bumped.
+    """Keep base models and the models tuned from them for projects, and rebuild these when a base is bumped.
 
-    Exit codes: 0 done, 1 failed, 2 not understood.
+    Exit codes: 0 done, 1 failed, 2 not understood. Errors go to stderr, with --json as one JSON object.
     """
     ctx.obj = cellar
 
 
+class Terminated(BaseException):
+    """A signal asks this process to end; on its way out, a training's process group is ended and its rebuild noted."""
+
+
 def main() -> None:
     """The entry point of ``cellar``."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, _terminate)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    app(prog_name="cellar")
+    try:
+        app(prog_name="cellar")
+    except Terminated as end:
+        sys.exit(128 + end.args[0])
 
 
 def _terminate(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - a signal handler's arguments
-    """End as an exception does, so that a training's process group is ended and its rebuild noted as lost."""
-    signal.signal(number, signal.SIG_IGN)
-    raise SystemExit(128 + number)
+    signal.signal(number, signal.SIG_IGN)  # a second one must not cut short what ends the training
+    raise Terminated(number)

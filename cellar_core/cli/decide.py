@@ -13,7 +13,7 @@ from cellar_core.cli.app import Answer, as_json, command, open_cellar
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from cellar_core.plan import Plan
+    from cellar_core.plan import Plan, Rebuild, Skip
 
 PANEL = "Decide"
 
@@ -45,12 +45,16 @@ def _table(plan: Plan) -> Iterable[RenderableType]:
         make = f"cellar retrain {plan.rack}/PROJECT"
         return [f"{plan.rack} has no projects yet; the first version of one makes it: {make}"]
     table = Table("project", "from", "to", "why", box=None, pad_edge=False)
-    for one in (*plan.rebuilds, *plan.skips):
-        now = str(one.current.version) if one.current else "-"
-        wanted = one in plan.rebuilds and one.base
-        target = Text(f"base {wanted.version}", "yellow") if wanted else Text("-")
-        table.add_row(one.model.project, now, target, printable(one.sentence))
+    for rebuild in plan.rebuilds:
+        target = Text(f"base {rebuild.base.version}", "yellow")
+        table.add_row(rebuild.model.project, _now(rebuild), target, printable(rebuild.sentence))
+    for skip in plan.skips:
+        table.add_row(skip.model.project, _now(skip), "-", printable(skip.sentence))
     return [table]
+
+
+def _now(one: Rebuild | Skip) -> str:
+    return str(one.current.version) if one.current else "-"
 
 
 @command(PANEL, "cellar approve vit/vit-l/base/2.0 --why 'integration tests passed'")

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cellar_core.cli.app import Answer, as_json, command, open_cellar
+from cellar_core.errors import CellarError, listing
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from cellar_core.cellar import Cellar
-    from cellar_core.record import Record
+    from cellar_core.ref import Model, Rack
+    from cellar_core.report import RackReport, Sheet
 
 PANEL = "Find and fetch"
 
@@ -37,68 +39,96 @@ def ls(
     ] = None,
     *,
     json: Annotated[
-        bool, as_json("a list of plans; of a rack: rack, plan, versions; of a model: a list of versions")
+        bool,
+        as_json(
+            "of each rack: rack, base, projects, stale; of one: rack, plan, versions; of a model: versions"
+        ),
     ] = False,
 ) -> Answer:
     """List racks, a rack's tree with what is stale, or versions."""
     from cellar_core import report
-    from cellar_core.ref import Rack
+    from cellar_core.ref import Model
 
     cellar = open_cellar(ctx)
     if name is None:
         return _racks(cellar)
-    if Rack(name) not in cellar.racks() and "/" in name:
-        return _versions(cellar, name)
-    found = report.read(cellar, name)
+    place = rack_or_model(cellar, name)
+    if isinstance(place, Model):
+        return _versions(report.read(cellar, place.rack), place)
+    found = report.read(cellar, place)
     return Answer(found, lambda: [report.draw(found)])
 
 
+def rack_or_model(cellar: Cellar, name: str) -> Rack | Model:
+    """What *name* is: a rack, or a model in one; raises NoSuchRack."""
+    from cellar_core.names import NoSuchRack
+    from cellar_core.ref import Model
+
+    racks = {str(rack): rack for rack in cellar.racks()}
+    if name in racks:
+        return racks[name]
+    if name.rpartition("/")[0] in racks:
+        return Model(name)
+    raise NoSuchRack(
+        f"there is no rack {name}, and no rack that it is a model of; racks here: {listing(racks)}"
+    )
+
+
 def _racks(cellar: Cellar) -> Answer:
-    plans = [cellar.plan(rack) for rack in cellar.racks()]
+    rows = [_overview(cellar, rack) for rack in cellar.racks()]
 
     def lines() -> Iterable[RenderableType]:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table("rack", "newest base", "projects", "stale", box=None, pad_edge=False)
-        for plan in plans:
-            stale = len(plan.rebuilds) + sum(skip.reason != "up_to_date" for skip in plan.skips)
-            count = len(plan.rebuilds) + len(plan.skips)
-            head = str(plan.head.version) if plan.head else ""
-            table.add_row(str(plan.rack), head, str(count), Text(str(stale), "yellow" if stale else ""))
+        from cellar_core.report import printable
+
+        table = Table("rack", "newest base", "projects", "stale", "", box=None, pad_edge=False)
+        for row in rows:
+            stale = Text(str(row["stale"]), "yellow" if row["stale"] else "")
+            problem = Text(printable(row["problem"]), "red")
+            table.add_row(str(row["rack"]), str(row["base"] or "-"), str(row["projects"]), stale, problem)
         return [
-            table
-            if plans
-            else "no racks yet; the first base makes one: cellar register RACK DIR --bump minor"
+            table if rows else "no racks yet; the first base makes one: cellar register RACK DIR --bump minor"
         ]
 
-    return Answer(plans, lines)
+    return Answer(rows, lines)
 
 
-def _versions(cellar: Cellar, name: str) -> Answer:
-    from cellar_core import report
+def _overview(cellar: Cellar, rack: Rack) -> dict[str, object]:
+    """One rack in a list; what is wrong with it must not hide the others."""
+    from cellar_core.report import decisions, stale
+
+    try:
+        plan = cellar.plan(rack)
+    except CellarError as error:
+        return {"rack": rack, "base": None, "projects": 0, "stale": 0, "problem": str(error)}
+    head, count = plan.head and plan.head.version, len(decisions(plan))
+    return {"rack": rack, "base": head, "projects": count, "stale": len(stale(plan)), "problem": ""}
+
+
+def _versions(report: RackReport, model: Model) -> Answer:
     from cellar_core.choose import NoSuchVersion
-    from cellar_core.ref import Model
+    from cellar_core.report import changes, printable
 
-    model = Model(name)
-    found = report.read(cellar, model.rack)
-    versions = found.of(model)
+    versions = report.of(model)
     if not versions:
-        raise NoSuchVersion(f"{model} has no versions; see: cellar ls {model.rack}")
+        raise NoSuchVersion(f"{model} has no versions; what there is: cellar ls {model.rack}")
 
     def lines() -> Iterable[RenderableType]:
         from rich.table import Table
 
-        table = Table("version", "registered", "by", "metrics", "", box=None, pad_edge=False)
-        before: dict[str, object] = {}
+        table = Table("version", "registered (UTC)", "by", "metrics", "", box=None, pad_edge=False)
         for one in versions:
             at = f"{one.created_at:%Y-%m-%d %H:%M}" if one.created_at else ""
-            marks = ", ".join(
-                [*one.aliases, *["yanked"] * one.yanked, *[one.unreadable] * bool(one.unreadable)]
+            marks = [*one.aliases, *["yanked"] * one.yanked, *filter(None, [one.unreadable])]
+            table.add_row(
+                str(one.ref.version),
+                at,
+                printable(one.created_by),
+                changes(one.metrics_before, one.metrics),
+                printable(", ".join(marks)),
             )
-            cells = (str(one.ref.version), at, one.created_by, report.changes(before, one.metrics), marks)
-            table.add_row(*(report.printable(cell) for cell in cells))
-            before = dict(one.metrics)
         return [table]
 
     return Answer(versions, lines)
@@ -109,40 +139,41 @@ def show(
     ctx: typer.Context,
     selector: SelectorArgument,
     *,
-    json: Annotated[bool, as_json("the record")] = False,
+    json: Annotated[bool, as_json("record, aliases, yanked, children: what was made from it")] = False,
 ) -> Answer:
     """Show all about a version.
 
-    What it was made from and with what, its metrics and files, who registered it and when.
+    What it was made from and with what, what was made from it, its metrics and files, who registered it and when.
     """
-    record = open_cellar(ctx).resolve(selector)
-    return Answer(record, lambda: _sheet(record))
+    from cellar_core.report import Sheet
+
+    cellar = open_cellar(ctx)
+    sheet = Sheet.of(cellar, cellar.resolve(selector))
+    return Answer(sheet, lambda: _sheet(sheet))
 
 
-def _sheet(record: Record) -> Iterable[RenderableType]:
+def _sheet(sheet: Sheet) -> Iterable[RenderableType]:
     from rich.filesize import decimal
     from rich.table import Table
     from rich.text import Text
 
     from cellar_core.report import numbers, printable
 
+    record = sheet.record
+    after = f", after {record.after.version}" if record.after else ""
+    origin = record.origin.model_dump(exclude_defaults=True)
     facts: list[tuple[str, object]] = [
         ("registered", f"{record.created_at:%Y-%m-%d %H:%M:%S} UTC by {record.created_by}"),
+        ("yanked", "yes: no selector chooses it" if sheet.yanked else ""),
+        ("aliases", ", ".join(sheet.aliases)),
         ("made from", record.parent.ref if record.parent else ""),
-        (
-            "bump",
-            f"{record.bump}{f', after {record.after.version}' if record.after else ''}"
-            if record.bump
-            else "",
-        ),
+        ("bump", f"{record.bump}{after}" if record.bump else ""),
+        ("made from it", ", ".join(f"{child.project} {child.version}" for child in sheet.children)),
         ("notes", record.notes),
         ("again", record.again),
         *((f"metric {name}", f"{value:.6g}") for name, value in numbers(record.metrics)),
         *((f"recipe {name}", value) for name, value in record.recipe.facts().items()),
-        *(
-            (f"origin {name}", value)
-            for name, value in record.origin.model_dump(exclude_defaults=True).items()
-        ),
+        *((f"origin {name}", value) for name, value in origin.items()),
         ("request", record.request or ""),
         ("identity", record.identity),
         ("tree", record.tree),
@@ -151,7 +182,7 @@ def _sheet(record: Record) -> Iterable[RenderableType]:
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, value in facts:
         if value != "":
-            table.add_row(Text(printable(name), "dim"), Text(printable(value)))
+            table.add_row(Text(printable(name), "dim"), printable(value))
     return [Text(str(record.ref), "bold"), table]
 
 

@@ -144,7 +144,10 @@ def register(
         done = cellar.register_project(name, directory, base=base, **facts)
     else:
         rack = name.removesuffix("/base")
-        _no_project(cellar.racks(), rack)
+        if rack.rpartition("/")[0] in map(str, cellar.racks()):
+            raise typer.BadParameter(
+                f"{rack} is a project's model: say which base it was tuned from, with --base"
+            )
         if not bump and not version:
             raise typer.BadParameter(
                 "say which number rises: --bump minor, or --bump major if applications must change"
@@ -166,12 +169,3 @@ def read_table(path: Path | None) -> dict[str, Any] | None:
     if not isinstance(found, dict):
         raise typer.BadParameter(f"{path} holds no table: write names and values")
     return found
-
-
-def _no_project(racks: list[Any], name: str) -> None:
-    from cellar_core.ref import Rack
-
-    if above := set(Rack(name).parents) & set(racks):
-        raise typer.BadParameter(
-            f"{name} is a project's model in rack {above.pop()}: say which base it was tuned from, with --base"
-        )

@@ -17,7 +17,7 @@ from cellar_core.names import NoSuchRack
 from cellar_core.ref import InvalidRef
 from cellar_core.report import printable
 from cellar_core.store import UnknownStore
-from cellar_core.trainer import TrainerFailed
+from cellar_core.trainer import TrainerFailed, UnknownTrainer
 from cellar_core.version import InvalidVersion
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["complain", "console", "explain", "facts_of", "tell", "to_json"]
 
-USAGE = (InvalidRef, InvalidVersion, NoCellarGiven, UnknownStore)
+USAGE = (InvalidRef, InvalidVersion, NoCellarGiven, UnknownStore, UnknownTrainer)
 """What is wrong with the words of a command, as opposed to what they ask for."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cellar_core.cli.app import Answer, as_json, command, open_cellar
+from cellar_core.cli.find import rack_or_model
 from cellar_core.cli.keep import NotesOption, RecipeOption, read_table
 
 if TYPE_CHECKING:
@@ -81,15 +83,18 @@ def retrain(
     from cellar_core.cli.watch import watch
 
     cellar, trainer = open_cellar(ctx), _trainer(train, words, timeout)
-    facts = {
-        "base": base,
-        "recipe": read_table(recipe),
-        "notes": notes,
-        "timeout": timeout,
-        "workdir": workdir,
-    }
-    with watch(model, machine=json) as hooks:
-        done = cellar.retrain(model, trainer, **facts, **hooks)
+    with watch(model, machine=json) as seen:
+        done = cellar.retrain(
+            model,
+            trainer,
+            base=base,
+            recipe=read_table(recipe),
+            notes=notes,
+            timeout=timeout,
+            workdir=workdir,
+            on_output=seen.line,
+            on_progress=seen.progress,
+        )
     first = [f"registered {done.ref}, made from {done.ref.base}"] if done.created else []
     return Answer(done, lambda: [*first, *done.notices])
 
@@ -109,11 +114,13 @@ def rebuild(
     *,
     train: TrainOption = None,
     again: Annotated[
-        str, typer.Option("--again", metavar="WHY", help="Ask anew for a rebuild of MODEL that failed.")
-    ] = "",
+        str | None,
+        typer.Option("--again", metavar="WHY", help="Ask anew for a rebuild of MODEL that failed."),
+    ] = None,
     take_over: Annotated[
-        str, typer.Option("--take-over", metavar="WHY", help="Do MODEL anew, as whoever rebuilds it is gone.")
-    ] = "",
+        str | None,
+        typer.Option("--take-over", metavar="WHY", help="Do MODEL anew, as whoever rebuilds it is gone."),
+    ] = None,
     timeout: TimeoutOption = None,
     workdir: WorkdirOption = None,
     json: Annotated[bool, as_json("rebuilt, failed (model, error, message, retryable), skips")] = False,
@@ -123,71 +130,106 @@ def rebuild(
     A project that fails does not stop the others (the exit code is 1 in the end), and plans leave it out until
     somebody asks with --again, or its recipe or the rack's rules change.
     """
-    from cellar_core.ref import Model, Rack
+    from cellar_core.ref import Model
 
     cellar = open_cellar(ctx)
-    if Rack(name) in cellar.racks():
-        rack, only = Rack(name), None
-    else:
-        only = Model(name)
-        rack = only.rack
-    if again or take_over:
-        if not only:
-            raise typer.BadParameter(f"{name} is a rack; --again and --take-over are for one project's model")
-        if again:
-            cellar.ask(only, again)
-        else:
-            cellar.take_over(only, take_over)
+    place = rack_or_model(cellar, name)
+    only, rack = (place, place.rack) if isinstance(place, Model) else (None, place)
+    if again is not None or take_over is not None:
+        _ask(cellar, only, again, take_over)
         if not (train or words):
-            return Answer(cellar.plan(rack), lambda: [f"the next rebuild of {rack} has {only} again"])
+            skips = [skip for skip in cellar.plan(rack).skips if skip.model == only]
+            line = f"{only} is in the plan again; rebuild it with: cellar rebuild {only} --train PKG.MOD:NAME"
+            return Answer({"rebuilt": [], "failed": [], "skips": skips}, lambda: [line])
     trainer = _trainer(train, words, timeout)
-    return _rebuild_all(cellar, rack, only, trainer, {"timeout": timeout, "workdir": workdir}, machine=json)
+    return _rebuild(cellar, rack, only, trainer, {"timeout": timeout, "workdir": workdir}, machine=json)
 
 
 def _trainer(train: str | None, words: list[str] | None, timeout: float | None) -> Train:
-    if words and not train:
-        return words
-    if not train or words:
+    """What is to train; it is looked at before anything is begun, so that a mistyped one makes no rebuild fail."""
+    from cellar_core.trainer import UnknownTrainer, as_trainer
+
+    if bool(train) is bool(words):
         raise typer.BadParameter("say how to train, in one way: --train PKG.MOD:NAME, or a command after --")
+    if words:
+        if shutil.which(words[0]) is None:
+            raise UnknownTrainer(
+                f"there is no command {words[0]!r}; is it on the PATH, or is ./ missing before it?"
+            )
+        return words
     if timeout:
-        raise typer.BadParameter("--timeout ends a command; a function of this process it cannot")
+        raise typer.BadParameter(
+            "--timeout ends a command; a function runs in this process, and nothing can end it"
+        )
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
-    return train
+    return as_trainer(str(train))
 
 
-def _rebuild_all(
+def _ask(cellar: Cellar, model: Model | None, again: str | None, take_over: str | None) -> None:
+    if model is None or None not in (again, take_over):
+        raise typer.BadParameter("give one of --again and --take-over, and one project's model")
+    if again is not None:
+        cellar.ask(model, again)
+    if take_over is not None:
+        cellar.take_over(model, take_over)
+
+
+def _rebuild(
     cellar: Cellar, rack: Rack, only: Model | None, train: Train, options: dict[str, Any], *, machine: bool
 ) -> Answer:
     from cellar_core.cli.output import complain, facts_of
     from cellar_core.cli.watch import watch
     from cellar_core.errors import CellarError
-    from cellar_core.record import who
 
     rebuilt, failed = [], []
     for planned in _wanted(cellar, rack, only):
         try:
-            with watch(str(planned.model), machine=machine) as hooks:
-                holder = f"cli:{who()}:{os.getpid()}"
-                rebuilt.append(cellar.rebuild(planned, train, holder=holder, **options, **hooks))
+            with watch(str(planned.model), machine=machine) as seen:
+                options |= {"on_output": seen.line, "on_progress": seen.progress}
+                rebuilt.append(cellar.rebuild(planned, train, holder=f"{_host()}{os.getpid()}", **options))
         except CellarError as error:
             complain(error, machine=machine)
             failed.append({"model": planned.model, **facts_of(error)})
     skips = [skip for skip in cellar.plan(rack).skips if only in (None, skip.model)]
-    lines = [
-        *(one.detail for one in rebuilt),
-        *(f"{skip.model.project}: {skip.sentence}" for skip in skips),
-    ]
+    lines = [*(one.detail for one in rebuilt), *(f"{skip.model} {skip.sentence}" for skip in skips)]
     return Answer({"rebuilt": rebuilt, "failed": failed, "skips": skips}, lambda: lines, failed=bool(failed))
 
 
 def _wanted(cellar: Cellar, rack: Rack, only: Model | None) -> Iterator[Rebuild]:
     """What the plan wants, planned anew each time: so what was queued comes up, and a base that is newer still."""
+    from cellar_core.choose import NoSuchVersion
+    from cellar_core.report import decisions
+
+    plan = cellar.plan(rack)
+    if only and only not in {one.model for one in decisions(plan)}:
+        raise NoSuchVersion(f"{only} has no version to rebuild; make the first with: cellar retrain {only}")
+    for skip in plan.skips:
+        if _ended(skip.holder):
+            cellar.mark_lost(skip, "its process has ended")
     tried: set[str] = set()
-    while True:
-        for planned in cellar.plan(rack).rebuilds:
-            if planned.run_key not in tried and only in (None, planned.model):
-                tried.add(planned.run_key)
-                yield planned
-                break
-        else:
-            return
+    while wanted := [
+        one for one in cellar.plan(rack).rebuilds if one.run_key not in tried and only in (None, one.model)
+    ]:
+        tried.add(wanted[0].run_key)
+        yield wanted[0]
+
+
+def _host() -> str:
+    """What the holders begin with that are processes of this user on this machine."""
+    from cellar_core.record import who
+
+    return f"cli:{who()}:"
+
+
+def _ended(holder: str | None) -> bool:
+    """Whether *holder* was a process of this machine and has ended: then nobody will ever say how it went."""
+    process = (holder or "").removeprefix(_host())
+    if not process.isdigit():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # it lives, as somebody else's
+        return False
+    return False
