@@ -128,7 +128,7 @@ class LocalStore(Store):
     """A directory of a disk or of a share that has hard links."""
 
     def __init__(self, url: str) -> None:
-        path = unquote(urlsplit(url).path) if "://" in url else url
+        path = _path(url) if "://" in url else url
         self._root = Path(path).expanduser().resolve()
         self.url = self._root.as_uri()
 
@@ -151,8 +151,8 @@ class LocalStore(Store):
         with _refusals(path):
             try:
                 return path.read_bytes()
-            except (FileNotFoundError, NotADirectoryError):
-                return None
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                return None  # a directory is no object: object stores have none
 
     def find(self, prefix: str) -> Mapping[str, int]:
         directory, _, start = prefix.rpartition("/")
@@ -202,7 +202,7 @@ class MemoryStore(Store):
     """fsspec's memory file system: one process, for tests and trials."""
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+        self.url = "memory://" + url.removeprefix("memory://").strip("/")
 
     @property
     def _fs(self) -> MemoryFileSystem:
@@ -293,6 +293,14 @@ class _refusals:  # noqa: N801 - reads as a phrase: with _refusals(path)
                 else ""
             )
             raise StoreRefused(f"{self._path}: {error.strerror}{hint}") from error
+
+
+def _path(url: str) -> str:
+    """The path in a file URL; raises UnknownStore where a slash was left out: ``file://cellar`` has no path."""
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost"):
+        raise UnknownStore(f"{url} names a host, {parts.netloc!r}: for a directory here write file:///path")
+    return unquote(parts.path)
 
 
 def _checked(
