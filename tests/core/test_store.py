@@ -1,0 +1,180 @@
+"""The contract, bound to each store; and what only a disk has."""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from cellar_core.payload import TEMPORARY
+from cellar_core.store import LocalStore, StoreRefused, UnknownStore, open_store
+from tests.core.store_contract import SharedStoreContract, StoreContract, body, send
+
+
+class TestLocal(SharedStoreContract):
+    """A directory of a disk."""
+
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return (tmp_path / "cellar").as_uri()
+
+
+class TestMemory(StoreContract):
+    """fsspec's memory."""
+
+    @pytest.fixture
+    def url(self) -> Iterator[str]:
+        url = f"memory://{uuid.uuid4().hex}"
+        yield url
+        store = open_store(url)
+        for key in list(store.find("")):
+            store.delete(key)
+
+
+class TestDisk:
+    """What a disk has and other stores have not."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> LocalStore:
+        return LocalStore(str(tmp_path / "cellar"))
+
+    def test_half_written_files_are_no_objects(self, store: LocalStore, tmp_path: Path) -> None:
+        """What a killed process left behind of a create or an upload is not listed."""
+        store.create("m/a.json", b"data")
+        (tmp_path / "cellar" / "m" / f"{TEMPORARY}{uuid.uuid4().hex}").write_bytes(b"ha")
+        assert set(store.find("m/")) == {"m/a.json"}
+
+    def test_nothing_temporary_stays(self, store: LocalStore, tmp_path: Path) -> None:
+        """After creates that won and lost, and after uploads, only the objects are on disk."""
+        for data in (b"one", b"two"):
+            store.create("m/a.json", data)
+        (tmp_path / "source").write_bytes(b"x")
+        send(store, tmp_path / "source", "v/model.bin")
+        assert sorted(path.name for path in (tmp_path / "cellar").rglob("*") if path.is_file()) == [
+            "a.json",
+            "model.bin",
+        ]
+
+    def test_sizes_are_looked_up_when_asked(self, store: LocalStore, tmp_path: Path) -> None:
+        """A listing on disk costs no ``stat`` of each file: a size is looked up only when somebody asks."""
+        store.create("m/a.json", b"data")
+        found = store.find("m/")
+        (tmp_path / "cellar/m/a.json").unlink()
+        assert list(found) == ["m/a.json"]
+        with pytest.raises(FileNotFoundError):
+            _ = found["m/a.json"]
+        with pytest.raises(KeyError):
+            _ = found["m/b.json"]
+
+    @pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP])
+    def test_no_hard_links(
+        self, store: LocalStore, tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where a file system has no hard links, create says so and leaves nothing."""
+
+        def link(source: object, target: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "link", link)
+        with pytest.raises(StoreRefused, match=r"a\.json: .*; a cellar needs hard links"):
+            store.create("m/a.json", b"data")
+        assert not [path for path in (tmp_path / "cellar").rglob("*") if path.is_file()]
+
+    def test_no_permission(self) -> None:
+        """What the operating system refuses names the path, and is not retried."""
+        with TemporaryDirectory() as directory:
+            root = Path(directory)
+            root.chmod(0o555)
+            with as_nobody(), pytest.raises(StoreRefused, match=r"cellar.*: Permission denied") as caught:
+                LocalStore(str(root / "cellar")).create("m/a.json", b"data")
+            root.chmod(0o755)
+        assert not caught.value.retryable
+
+    def test_no_permission_to_read(self) -> None:
+        """Nor is a directory that may not be listed taken for an empty one."""
+        with TemporaryDirectory() as directory:
+            Path(directory).chmod(0o755)
+            store = LocalStore(str(Path(directory) / "cellar"))
+            store.create("m/a.json", b"data")
+            (Path(directory) / "cellar/m").chmod(0)
+            with as_nobody():
+                for ask in (
+                    lambda: store.find("m/"),
+                    lambda: store.read("m/a.json"),
+                    lambda: body(store, "m/a.json"),
+                ):
+                    with pytest.raises(StoreRefused, match="Permission denied"):
+                        ask()
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without root's right to read everything, for as long as it lasts."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+class TestUrls:
+    """Which URLs a cellar can be at."""
+
+    def test_path_and_url_are_the_same_place(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A path, a relative path, a home path and a file URL name one directory."""
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("HOME", str(tmp_path))
+        place = tmp_path / "a cellar"
+        for url in (
+            str(place),
+            "a cellar",
+            "./a cellar",
+            "~/a cellar",
+            place.as_uri(),
+            f"file://{place}",
+            f"local://{place}",
+        ):
+            assert open_store(url).url == place.as_uri()
+
+    def test_stays_when_the_directory_changes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A relative path is made absolute at once."""
+        monkeypatch.chdir(tmp_path)
+        store = open_store("cellar")
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        store.create("a", b"x")
+        assert (tmp_path / "cellar/a").read_bytes() == b"x"
+
+    @pytest.mark.parametrize("url", ["ftp://host/cellar", "http://host/cellar", "github://x", "S9://bucket"])
+    def test_unknown_kind(self, url: str) -> None:
+        """A kind of URL that has no exclusive create is refused, and the message names what can be used."""
+        with pytest.raises(UnknownStore, match=r"a cellar can be on file:// \(or a path\)"):
+            open_store(url)
+
+    @pytest.mark.parametrize("url", ["file://cellar", "file://host/srv/cellar"])
+    def test_a_host_in_a_file_url(self, url: str) -> None:
+        """Two slashes where three were meant would silently name another directory."""
+        with pytest.raises(UnknownStore, match="write file:///"):
+            open_store(url)
+
+    @pytest.mark.parametrize("url", ["memory://", "memory:///", "memory://a", "memory://a/b", "memory:///a/"])
+    def test_memory_urls_round_trip(self, url: str) -> None:
+        """A store's URL opens the same store again."""
+        key = f"{uuid.uuid4().hex}.json"
+        open_store(url).create(key, b"data")
+        assert open_store(open_store(url).url).read(key) == b"data"
+        open_store(url).delete(key)
+
+    def test_options_that_nobody_takes(self, tmp_path: Path) -> None:
+        """Options that a store does not know are told, not ignored."""
+        with pytest.raises(UnknownStore, match="takes no storage options; leave out: key"):
+            open_store(str(tmp_path), {"key": "x"})
