@@ -7,7 +7,7 @@ from typing import ClassVar, TypeAlias, cast
 
 from prefect.blocks.core import Block
 from prefect.types import SecretDict
-from pydantic import Field
+from pydantic import Field, HttpUrl
 
 from cellar_core import Cellar
 
@@ -33,6 +33,7 @@ class CellarBlock(Block):
     # neither is ever changed, and a new field is added at the end, with a default.
     _block_type_name: ClassVar[str | None] = "Cellar"
     _block_type_slug: ClassVar[str | None] = "cellar"
+    _documentation_url: ClassVar[HttpUrl | None] = HttpUrl("https://docs.prefect.io/v3/concepts/blocks")
     _description: ClassVar[str | None] = "Where a cellar is, and what is needed to reach it."
 
     url: str = Field(description="The cellar's root, as an fsspec URL such as s3://models/cellar.")

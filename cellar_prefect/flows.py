@@ -104,7 +104,7 @@ def rebuild_from_base(rebuild: Rebuild, train: Train, *, timeout: float | None, 
     rebuilt = opened.rebuild(
         rebuild,
         trainer(train, timeout),
-        holder=holder(str(rebuild.model)) or "",
+        holder=holder(rebuild.model) or "",
         last_try=last_try(),
         origin=origin(),
         on_progress=log_progress(rebuild.model),

@@ -36,20 +36,15 @@ def flow_run_id() -> str | None:
     return str(run) if run else None
 
 
-def holder(what: str = "") -> str | None:
-    """A name for the work of this run that is the same for each of its tries; None outside of a run.
+def holder(what: object) -> str | None:
+    """A name for the work that this run does on `what`: the same for each of its tries; None outside of a run.
 
-    It is the flow run's own address in Prefect's API, so that whoever finds it can look whether it still lives.
-
-    Args:
-        what: Which of the run's works; by default the task, by its name and how often the flow has called it before.
+    It is the run's own address in Prefect's API, so that whoever finds it can look whether the run still lives.
     """
     task, flow = TaskRunContext.get(), flow_run_id()
-    if not what and task:
-        what = f"{task.task.name}-{task.task_run.dynamic_key}"
     if flow:
         return f"{api_url() or 'prefect'}/flow_runs/{flow}#{what}"
-    return f"{api_url() or 'prefect'}/task_runs/{task.task_run.id}" if task else None
+    return f"{api_url() or 'prefect'}/task_runs/{task.task_run.id}#{what}" if task else None
 
 
 def last_try() -> bool:

@@ -86,7 +86,7 @@ def register_model(
         "origin": origin(),
     }
     if model.is_base and base is None:
-        registered = opened.register_base(model.rack, path, bump=bump, holder=holder(), **common)
+        registered = opened.register_base(model.rack, path, bump=bump, holder=holder(model), **common)
     elif not model.is_base and base is not None and bump is None:
         registered = opened.register_project(model, path, base=base, **common)
     else:
