@@ -53,7 +53,7 @@ def train(trainer: Trainer, job: RetrainJob) -> None:
         trainer(job)
     except CellarError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a training that ends the process has made no version
         raise TrainerFailed(
             f"training {job.model} from {job.base} raised {type(error).__name__}: {error}"
         ) from error
