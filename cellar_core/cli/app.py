@@ -96,7 +96,7 @@ def command(panel: str, *examples: str) -> Callable[[F], F]:
 
 def as_json(what: str) -> OptionInfo:
     """The option ``--json`` of a command, whose help says *what* it prints."""
-    option: OptionInfo = typer.Option("--json", metavar="", help=f"Print JSON: {what}.")
+    option: OptionInfo = typer.Option("--json", metavar="", help=f"Print JSON ({what}), and an error as JSON on stderr.")
     return option
 
 
@@ -134,7 +134,7 @@ def _globals(
 ) -> None:
     """Keep base models and the models tuned from them for projects, and rebuild these when a base is bumped.
 
-    Exit codes: 0 done, 1 failed, 2 not understood. Errors go to stderr, with --json as one JSON object.
+    Exit codes: 0 done, 1 failed, 2 not understood.
     """
     ctx.obj = cellar
 

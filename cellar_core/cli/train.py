@@ -123,7 +123,7 @@ def rebuild(
     ] = None,
     timeout: TimeoutOption = None,
     workdir: WorkdirOption = None,
-    json: Annotated[bool, as_json("rebuilt, failed (model, error, message, retryable), skips")] = False,
+    json: Annotated[bool, as_json("rebuilt; failed: model, error, message, retryable; skips")] = False,
 ) -> Answer:
     """Rebuild here what the plan wants, one after the other.
 
