@@ -111,9 +111,9 @@ class Story:
 
     @property
     def finished(self) -> bool:
-        """Whether the base was bumped and every project stands on the new one."""
+        """Whether the base was bumped and every project stands on the new one, or on one that is newer still."""
         return self.cellar.exists(BETTER) and all(
-            record.parent and record.parent.ref == BETTER for record in map(self.cellar.resolve, PROJECTS)
+            record.ref.base.version >= BETTER.version for record in map(self.cellar.resolve, PROJECTS)
         )
 
     @property
@@ -186,7 +186,7 @@ class Story:
         for model, sentence in self.decisions.items():
             self.say(f"  rebuild {model:31}  {sentence}")
         for skip in self.cellar.plan(RACK).skips:
-            self.say(f"  leave   {skip.model!s:31}  {skip.sentence}")
+            self.say(f"  now     {skip.model!s:31}  {skip.sentence}")
         self.heading("Who rebuilt them", "by each version's record")
         for record in map(self.cellar.resolve, PROJECTS):
             run = ", ".join(f"{key} {value}" for key, value in record.origin.run.items())
