@@ -1,0 +1,200 @@
+"""A real Prefect server, a process that serves the flow, and bases that other processes bump."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.states import Cancelling
+
+from cellar_core import Cellar, Reason
+from example_flows.demo.prefect_server import PrefectServer, ServedFlow, until
+
+RACK = "vit/vit-l"
+PROJECTS = ("projectA", "projectB")
+
+TRAIN = """
+from cellar_core import RetrainJob
+
+def train(job: RetrainJob) -> None:
+    base = (job.base_dir / "weights.txt").read_text()
+    (job.output_dir / "weights.txt").write_text(f"{base}, tuned for {job.model.project}")
+"""
+RETUNE = """
+from cellar_prefect import base_bumped, rebuild_projects
+
+if __name__ == "__main__":
+    rebuild_projects.serve(
+        "{name}",
+        parameters={{"rack": "vit/vit-l", "train": {train!r}}},
+        triggers=[base_bumped("vit/vit-l")],
+        interval={interval},
+    )
+"""
+BY_DEPLOYMENT = """
+from prefect import serve
+from cellar_prefect import base_bumped, rebuild_project, rebuild_projects
+
+if __name__ == "__main__":
+    serve(
+        rebuild_project.to_deployment("worker", parameters={"train": "train:train"}),
+        rebuild_projects.to_deployment(
+            "dispatcher",
+            parameters={"rack": "vit/vit-l", "deployment": "rebuild-project/worker"},
+            triggers=[base_bumped("vit/vit-l")],
+        ),
+    )
+"""
+PUBLISH = """
+import sys
+from cellar_prefect import register_model
+
+if __name__ == "__main__":
+    register_model("vit/vit-l/base", sys.argv[1], bump="minor")
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    with PrefectServer(tmp_path_factory.mktemp("prefect")) as server:
+        yield server
+
+
+class Place:
+    """A directory with the user's files, and a cellar in which two projects stand on the newest base."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.cellar = Cellar.init(str(directory / "cellar"))
+        (directory / "train.py").write_text(TRAIN)
+        (directory / "publish.py").write_text(PUBLISH)
+        self.cellar.register_base(RACK, self.payload("base one"), bump="major")
+        for project in PROJECTS:
+            self.cellar.register_project(f"{RACK}/{project}", self.payload(project), base=f"{RACK}/base/1.0")
+
+    def payload(self, text: str) -> Path:
+        directory = self.directory / "payload"
+        directory.mkdir(exist_ok=True)
+        (directory / "weights.txt").write_text(text)
+        return directory
+
+    def script(self, text: str) -> Path:
+        path = self.directory / "retune.py"
+        path.write_text(text)
+        return path
+
+    def env(self) -> dict[str, str]:
+        return {"CELLAR_URL": self.cellar.url}
+
+    def bump(self, served: ServedFlow, text: str) -> None:
+        """Register a base in a process of its own, by the task that announces it."""
+        served.run(self.directory / "publish.py", str(self.payload(text)))
+
+    def versions(self, project: str) -> list[str]:
+        return [str(ref.version) for ref in self.cellar.versions(f"{RACK}/{project}")]
+
+    def rebuilt(self, version: str) -> bool:
+        return all(version in self.versions(project) for project in PROJECTS)
+
+    def made_by(self, served: ServedFlow, version: str) -> set[str]:
+        """Who created the flow runs that made the version of each project."""
+        with served.server.client() as client:
+            records = [self.cellar.resolve(f"{RACK}/{project}/{version}") for project in PROJECTS]
+            runs = [client.read_flow_run(UUID(record.origin.run["prefect_flow_run"])) for record in records]
+        return {run.created_by.type for run in runs if run.created_by}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def ended(served: ServedFlow) -> list[FlowRun]:
+    """The flow runs, once none of them is under way."""
+    runs = served.flow_runs()
+    return runs if all(run.state and run.state.is_final() for run in runs) else []
+
+
+def test_a_base_that_another_process_registers_rebuilds_the_projects_at_once(
+    server: PrefectServer, place: Place
+) -> None:
+    script = place.script(RETUNE.format(name="by-event", train="train:train", interval=3600))
+    with server.serve(script, env=place.env(), deployment="rebuild-projects/by-event") as served:
+        place.bump(served, "base two")
+        begun = time.monotonic()
+        until(lambda: place.rebuilt("1.1.1"), timeout=120, what="the projects to be rebuilt")
+        print(f"\nbumped to rebuilt: {time.monotonic() - begun:.1f} s")
+        (run,) = until(lambda: ended(served), timeout=60, what="the flow run to end")
+        (automation,) = served.automations()
+        assert run.created_by is not None
+        assert (run.created_by.type, run.created_by.id) == ("AUTOMATION", automation.id)
+        assert run.created_by.display_value == f"cellar: a base of {RACK} was registered"
+        assert run.state is not None
+        assert run.state.type is StateType.COMPLETED
+        assert place.made_by(served, "1.1.1") == {"AUTOMATION"}
+        assert [place.versions(project) for project in PROJECTS] == [["1.0.1", "1.1.1"]] * 2
+    log = served.output()
+    assert f"rebuild {RACK}/projectA onto {RACK}/base/1.1: 1.0.1 stands on base 1.0; base 1.1 is newer" in log
+
+
+def test_a_base_that_nobody_announced_is_found_by_the_schedule(server: PrefectServer, place: Place) -> None:
+    script = place.script(RETUNE.format(name="by-schedule", train="train:train", interval=5))
+    with server.serve(script, env=place.env(), deployment="rebuild-projects/by-schedule") as served:
+        place.cellar.register_base(RACK, place.payload("base two"), bump="minor")
+        begun = time.monotonic()
+        until(lambda: place.rebuilt("1.1.1"), timeout=120, what="a scheduled run to rebuild the projects")
+        print(f"\nregistered to rebuilt: {time.monotonic() - begun:.1f} s")
+        assert place.made_by(served, "1.1.1") == {"SCHEDULE"}
+
+
+def test_each_rebuild_can_be_a_run_of_a_deployment(server: PrefectServer, place: Place) -> None:
+    script = place.script(BY_DEPLOYMENT)
+    with server.serve(script, env=place.env(), deployment="rebuild-projects/dispatcher") as served:
+        place.bump(served, "base two")
+        until(lambda: place.rebuilt("1.1.1"), timeout=120, what="the projects to be rebuilt")
+        runs = {
+            str(place.cellar.resolve(f"{RACK}/{project}").origin.run["prefect_flow_run"])
+            for project in PROJECTS
+        }
+        assert len(runs) == len(PROJECTS)
+        assert runs.isdisjoint(str(run.id) for run in served.flow_runs())
+
+
+def test_a_cancelled_run_ends_its_commands_and_the_next_one_rebuilds(
+    server: PrefectServer, place: Place
+) -> None:
+    pids, free = place.directory / "pids", place.directory / "free"
+    pids.mkdir()
+    wait = f"echo $$ > {pids}/$$; sleep 600 & until [ -e {free} ]; do sleep 0.2; done"
+    command = f'{wait}; echo x > "$CELLAR_OUTPUT_DIR/w"'
+    script = place.script(RETUNE.format(name="cancelled", train=["sh", "-c", command], interval=3600))
+    with server.serve(script, env=place.env(), deployment="rebuild-projects/cancelled") as served:
+        place.bump(served, "base two")
+        until(lambda: len(list(pids.iterdir())) == len(PROJECTS), timeout=120, what="the commands to run")
+        groups = [int(pid.name) for pid in pids.iterdir()]
+        (run,) = served.flow_runs()
+        with server.client() as client:
+            client.set_flow_run_state(run.id, Cancelling(), force=True)
+        until(lambda: not any(map(alive, groups)), timeout=60, what="the commands to end")
+        (run,) = until(lambda: ended(served), timeout=60, what="the run to end")
+        assert run.state is not None
+        assert run.state.type is StateType.CANCELLED
+        plan = place.cellar.plan(RACK)
+        assert [rebuild.reason for rebuild in plan.rebuilds] == [Reason.WAS_LOST] * 2, plan
+        free.touch()
+        place.bump(served, "base three")
+        until(lambda: place.rebuilt("1.2.1"), timeout=120, what="the next run to rebuild the projects")
+
+
+def alive(group: int) -> bool:
+    """Whether a process group has a member."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
