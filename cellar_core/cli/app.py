@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from cellar_core.cellar import Cellar
 
-__all__ = ["Answer", "app", "as_json", "command", "main", "open_cellar"]
+__all__ = ["Answer", "BadUsage", "app", "as_json", "command", "main", "open_cellar"]
 
 F = TypeVar("F", bound=Callable[..., "Answer"])
 
@@ -40,6 +40,10 @@ class Answer:
     failed: bool = False
 
 
+class BadUsage(CellarError, ValueError):
+    """The words of a command do not go together. Trying again does not help."""
+
+
 class Commands(TyperGroup):
     """The group of all commands; lets ``--cellar`` stand before the command or after it."""
 
@@ -56,7 +60,7 @@ class Commands(TyperGroup):
 
 
 class Command(TyperCommand):
-    """One command: a function that returns an Answer, or raises a CellarError."""
+    """One command: a function that returns an Answer, or raises a CellarError or an OSError."""
 
     def invoke(self, ctx: Any) -> None:
         """Run it, print its answer, and end with the exit code that fits."""
@@ -66,7 +70,9 @@ class Command(TyperCommand):
         try:
             answer: Answer = super().invoke(ctx)
             output.tell(answer, machine=machine)
-        except CellarError as error:
+        except BrokenPipeError:  # whoever read the answer has had enough
+            raise
+        except (CellarError, OSError) as error:
             raise typer.Exit(output.explain(error, ctx, machine=machine)) from None
         if answer.failed:
             raise typer.Exit(1)
@@ -96,7 +102,9 @@ def command(panel: str, *examples: str) -> Callable[[F], F]:
 
 def as_json(what: str) -> OptionInfo:
     """The option ``--json`` of a command, whose help says *what* it prints."""
-    option: OptionInfo = typer.Option("--json", metavar="", help=f"Print JSON ({what}), and an error as JSON on stderr.")
+    option: OptionInfo = typer.Option(
+        "--json", metavar="", help=f"Print JSON ({what}), and an error as JSON on stderr."
+    )
     return option
 
 

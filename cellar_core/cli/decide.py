@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cellar_core.cli.app import Answer, as_json, command, open_cellar
+from cellar_core.cli.app import Answer, BadUsage, as_json, command, open_cellar
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -88,11 +88,9 @@ def alias(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="Such as vit/vit-l/projectA.", show_default=False)
     ],
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="The alias.", show_default=False)
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="The alias.", show_default=False)] = None,
     version: Annotated[
-        str | None, typer.Argument(metavar="[VERSION]", help="What it is to mean.", show_default=False)
+        str | None, typer.Argument(metavar="VERSION", help="What it is to mean.", show_default=False)
     ] = None,
     *,
     json: Annotated[bool, as_json("refs by alias")] = False,
@@ -105,6 +103,6 @@ def alias(
         none = f"{model} has no aliases; set one: cellar alias {model} NAME VERSION"
         return Answer(found, lambda: lines or [none])
     if version is None:
-        raise typer.BadParameter(f"say which version {name} is to mean: cellar alias {model} {name} VERSION")
+        raise BadUsage(f"say which version {name} is to mean: cellar alias {model} {name} VERSION")
     ref = cellar.alias(model, name, version)
     return Answer({name: ref}, lambda: [f"{model}@{name} is {ref} from now on"])

@@ -35,7 +35,7 @@ SelectorArgument = Annotated[
 def ls(
     ctx: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(metavar="[RACK|MODEL]", help="All racks if left out.", show_default=False)
+        str | None, typer.Argument(metavar="RACK|MODEL", help="All racks if left out.", show_default=False)
     ] = None,
     *,
     json: Annotated[
@@ -63,12 +63,15 @@ def rack_or_model(cellar: Cellar, name: str) -> Rack | Model:
     """What *name* is: a rack, or a model in one; raises NoSuchRack."""
     from cellar_core.names import NoSuchRack
     from cellar_core.ref import Model
+    from cellar_core.version import looks_like_version
 
     racks = {str(rack): rack for rack in cellar.racks()}
     if name in racks:
         return racks[name]
     if name.rpartition("/")[0] in racks:
         return Model(name)
+    if looks_like_version(name.rpartition("/")[2]):
+        raise NoSuchRack(f"{name} is neither rack nor model; to see a version use: cellar show {name}")
     raise NoSuchRack(
         f"there is no rack {name}, and no rack that it is a model of; racks here: {listing(racks)}"
     )

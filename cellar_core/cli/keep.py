@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cellar_core.cli.app import Answer, as_json, command, open_cellar
+from cellar_core.cli.app import Answer, BadUsage, as_json, command, open_cellar
 from cellar_core.version import Bump
 
 PANEL = "Keep models"
@@ -35,7 +35,7 @@ NotesOption = Annotated[str, typer.Option("--notes", metavar="TEXT", help="Free 
 def init(
     ctx: typer.Context,
     url: Annotated[
-        str | None, typer.Argument(metavar="[URL]", help="Where; that of --cellar or CELLAR_URL if left out.")
+        str | None, typer.Argument(metavar="URL", help="Where; that of --cellar or CELLAR_URL if left out.")
     ] = None,
     *,
     json: Annotated[bool, as_json("url and id of the cellar")] = False,
@@ -138,18 +138,14 @@ def register(
     facts |= {"recipe": read_table(recipe), "metrics": read_table(metrics)}
     if base:
         if bump or after:
-            raise typer.BadParameter(
-                "--bump and --after are for a base; a project's version follows from --base"
-            )
+            raise BadUsage("--bump and --after are for a base; a project's version follows from --base")
         done = cellar.register_project(name, directory, base=base, **facts)
     else:
         rack = name.removesuffix("/base")
         if rack.rpartition("/")[0] in map(str, cellar.racks()):
-            raise typer.BadParameter(
-                f"{rack} is a project's model: say which base it was tuned from, with --base"
-            )
+            raise BadUsage(f"{rack} is a project's model: say which base it was tuned from, with --base")
         if not bump and not version:
-            raise typer.BadParameter(
+            raise BadUsage(
                 "say which number rises: --bump minor, or --bump major if applications must change"
             )
         done = cellar.register_base(rack, directory, bump=bump, after=after, **facts)
@@ -165,7 +161,7 @@ def read_table(path: Path | None) -> dict[str, Any] | None:
         text = path.read_text()
         found = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except ValueError as error:
-        raise typer.BadParameter(f"{path} cannot be read: {error}") from None
+        raise BadUsage(f"{path} cannot be read: {error}") from None
     if not isinstance(found, dict):
-        raise typer.BadParameter(f"{path} holds no table: write names and values")
+        raise BadUsage(f"{path} holds no table: write names and values")
     return found

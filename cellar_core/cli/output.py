@@ -5,13 +5,16 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import sys
 import traceback
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
+from cellar_core.admit import BaseMismatch, InvalidRecipe
 from cellar_core.cellar import Cellar, NoCellarGiven
 from cellar_core.choose import NoSuchVersion
+from cellar_core.cli.app import BadUsage
 from cellar_core.errors import CellarError
 from cellar_core.names import NoSuchRack
 from cellar_core.ref import InvalidRef
@@ -27,8 +30,19 @@ if TYPE_CHECKING:
 
 __all__ = ["complain", "console", "explain", "facts_of", "tell", "to_json"]
 
-USAGE = (InvalidRef, InvalidVersion, NoCellarGiven, UnknownStore, UnknownTrainer)
+USAGE = (
+    BadUsage,
+    BaseMismatch,
+    InvalidRecipe,
+    InvalidRef,
+    InvalidVersion,
+    NoCellarGiven,
+    UnknownStore,
+    UnknownTrainer,
+)
 """What is wrong with the words of a command, as opposed to what they ask for."""
+_KEYWORDS = re.compile(r"\b(after|again|bump|version)=(\w*)")
+"""Keywords of Python that a message names, which are options here."""
 
 
 def console(file: IO[str] | None = None) -> Console:
@@ -57,7 +71,7 @@ def tell(answer: Answer, *, machine: bool) -> None:
         out.print(line, soft_wrap=isinstance(line, str))
 
 
-def explain(error: CellarError, ctx: Any, *, machine: bool) -> int:
+def explain(error: CellarError | OSError, ctx: Any, *, machine: bool) -> int:
     """Print the error that ends a command, with the name that was meant perhaps; returns the exit code."""
     hint = ""
     if isinstance(error, NoSuchRack | NoSuchVersion) and (nearest := _nearest(ctx)):
@@ -66,7 +80,7 @@ def explain(error: CellarError, ctx: Any, *, machine: bool) -> int:
     return 2 if isinstance(error, USAGE) else 1
 
 
-def complain(error: CellarError, hint: str = "", *, machine: bool) -> None:
+def complain(error: CellarError | OSError, hint: str = "", *, machine: bool) -> None:
     """Print an error to stderr, in one line (a JSON object with ``--json``), after the traceback of a trainer's own."""
     if isinstance(error, TrainerFailed) and error.__cause__:
         _trace(error.__cause__)
@@ -80,9 +94,13 @@ def complain(error: CellarError, hint: str = "", *, machine: bool) -> None:
         console(sys.stderr).print(line, soft_wrap=True)
 
 
-def facts_of(error: CellarError, hint: str = "") -> dict[str, Any]:
+def facts_of(error: CellarError | OSError, hint: str = "") -> dict[str, Any]:
     """An error for programs."""
-    return {"error": type(error).__name__, "message": f"{error}{hint}", "retryable": error.retryable}
+    message = str(error)
+    if not isinstance(error, TrainerFailed):  # whose message holds words of the user's own
+        message = _KEYWORDS.sub(lambda found: f"--{found[1]}{found[2] and ' '}{found[2]}", message)
+    retryable = error.retryable if isinstance(error, CellarError) else True
+    return {"error": type(error).__name__, "message": message + hint, "retryable": retryable}
 
 
 def _trace(cause: BaseException) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cellar_core.cli.app import Answer, as_json, command, open_cellar
+from cellar_core.cli.app import Answer, BadUsage, as_json, command, open_cellar
 from cellar_core.cli.find import rack_or_model
 from cellar_core.cli.keep import NotesOption, RecipeOption, read_table
 
@@ -26,7 +26,7 @@ PANEL = "Train"
 CommandArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[-- COMMAND...]",
+        metavar="-- COMMAND",
         help="A command that trains. It finds {base_dir}, {output_dir}, {model}, {base}, {recipe} and {progress} "
         "in its words, and CELLAR_BASE_DIR… in its environment.",
         show_default=False,
@@ -150,7 +150,7 @@ def _trainer(train: str | None, words: list[str] | None, timeout: float | None) 
     from cellar_core.trainer import UnknownTrainer, as_trainer
 
     if bool(train) is bool(words):
-        raise typer.BadParameter("say how to train, in one way: --train PKG.MOD:NAME, or a command after --")
+        raise BadUsage("say how to train, in one way: --train PKG.MOD:NAME, or a command after --")
     if words:
         if shutil.which(words[0]) is None:
             raise UnknownTrainer(
@@ -158,16 +158,16 @@ def _trainer(train: str | None, words: list[str] | None, timeout: float | None) 
             )
         return words
     if timeout:
-        raise typer.BadParameter(
-            "--timeout ends a command; a function runs in this process, and nothing can end it"
-        )
+        raise BadUsage("--timeout ends a command; a function runs in this process, and nothing can end it")
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
     return as_trainer(str(train))
 
 
 def _ask(cellar: Cellar, model: Model | None, again: str | None, take_over: str | None) -> None:
-    if model is None or None not in (again, take_over):
-        raise typer.BadParameter("give one of --again and --take-over, and one project's model")
+    if model is None:
+        raise BadUsage("--again and --take-over are for one project: cellar rebuild RACK/PROJECT --again WHY")
+    if None not in (again, take_over):
+        raise BadUsage("give either --again, after a failure, or --take-over, if whoever rebuilds it is gone")
     if again is not None:
         cellar.ask(model, again)
     if take_over is not None:
