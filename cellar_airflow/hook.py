@@ -75,8 +75,10 @@ class CellarHook(BaseHook):
 
 
 def _url(connection: Connection) -> str:
-    """`cellar://s3://models/cellar`, Airflow's URI form of a connection, is parsed into host and schema."""
-    url = "/".join(part for part in (connection.host or "", connection.schema) if part is not None)
+    """The URL; of `cellar://s3://models/cellar`, Airflow's URI form of a connection, the path has become the schema."""
+    url = connection.host or ""
+    if connection.schema:
+        url = f"{url}/{connection.schema}"
     if not url:
         raise ValueError(
             f"Connection {connection.conn_id!r} names no cellar: set its host to a URL such as s3://models/cellar."

@@ -71,7 +71,7 @@ def report(plan: Any, rebuilt: Any) -> list[str]:
     done = {result["model"]: result for result in rebuilt or ()}
     failed = [rebuild["model"] for rebuild in plan if rebuild["model"] not in done]
     for model, result in done.items():
-        log.info("%s: %s, %s", model, result["outcome"], result["detail"])
+        log.info("%s: %s", model, result["detail"])
     if failed:
         raise AirflowFailException(f"{len(failed)} of {len(plan)} rebuilds failed: {', '.join(failed)}")
     built = [result["ref"] for result in done.values() if result["outcome"] != "skipped"]

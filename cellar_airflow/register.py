@@ -26,7 +26,7 @@ class RegisterModel(CellarOperator):
     Args:
         path: the directory (templated).
         rack: for a base: such as `vit/vit-l` (templated).
-        bump: for a base: `minor` or `major`. The line it counts on is chosen once a run, not once a try.
+        bump: for a base: `minor` or `major` (templated). The line it counts on is chosen once a run, not once a try.
         model: for a project: such as `vit/vit-l/projectA` (templated).
         base: for a project: such as `vit/vit-l/base/1.2` (templated).
         version: an exact version instead of the next one (templated).
@@ -38,6 +38,7 @@ class RegisterModel(CellarOperator):
     template_fields: Sequence[str] = (
         "path",
         "rack",
+        "bump",
         "model",
         "base",
         "version",

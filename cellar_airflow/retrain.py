@@ -96,7 +96,7 @@ class RetrainFromBase(CellarOperator):
         self.log.info("%s onto %s: %s", rebuild["model"], rebuild["base"], rebuild["sentence"])
         last_try = ti.try_number > ti.max_tries
         rebuilt = self.cellar.rebuild(rebuild, trainer, holder=holder(ti), last_try=last_try, **common)
-        self.log.info("%s: %s", rebuilt.outcome, rebuilt.detail)
+        self.log.info("%s: %s", rebuilt.model, rebuilt.detail)
         result = rebuilt.model_dump(mode="json")
         if rebuilt.outcome == "skipped":
             ti.xcom_push(key="return_value", value=result)  # a skipped task returns nothing by itself

@@ -266,11 +266,13 @@ class AirflowServer:
         return found
 
     def task_log(self, task: Mapping[str, Any]) -> Iterator[str]:
-        """The log lines of one task instance's last try (one of what `tasks` returned)."""
+        """The log lines of one task instance's last try (one of what `tasks` returned), its error as a last line."""
         path = f"dags/{task['dag_id']}/dagRuns/{task['dag_run_id']}/taskInstances/{task['task_id']}"
         answer = self.get(f"{path}/logs/{task['try_number']}", map_index=task["map_index"], full_content=True)
         for line in answer["content"]:
             yield line if isinstance(line, str) else str(line["event"])
+            for error in line.get("error_detail") or () if isinstance(line, dict) else ():
+                yield f"{error['exc_type']}: {error['exc_value']}"
 
 
 def free_port() -> int:

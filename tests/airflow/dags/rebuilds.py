@@ -1,0 +1,44 @@
+"""`rebuild_projects` with trainers that fail, die and are late; `test_rebuild.py` runs them on a real Airflow."""
+
+from __future__ import annotations
+
+import os
+import signal
+from datetime import timedelta
+from pathlib import Path
+
+from airflow.sdk import dag
+
+from cellar_airflow import base_bumped, rebuild_projects
+
+SWITCHES = Path(os.environ.get("CELLAR_SWITCHES", "/nowhere"))
+"""A directory in which a test puts files to tell a trainer what to do."""
+
+
+def train(job):
+    switch = SWITCHES / job.model.project
+    if switch.exists() and switch.read_text() == "fail":
+        raise RuntimeError("the data has a hole")
+    if switch.exists() and switch.read_text() == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    (job.output_dir / "weights.txt").write_text(f"{job.model} from {job.base}")
+
+
+@dag(schedule=base_bumped("reb/mixed"))
+def mixed():
+    rebuild_projects("reb/mixed", train=train)
+
+
+@dag(schedule=None)
+def retried():
+    rebuild_projects("reb/retried", train=train, retries=1, retry_delay=timedelta(seconds=1))
+
+
+@dag(schedule=None)
+def no_plan():
+    rebuild_projects("reb/nowhere", train=train)
+
+
+mixed()
+retried()
+no_plan()

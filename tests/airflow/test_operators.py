@@ -1,0 +1,156 @@
+"""Register, resolve and retrain, as tasks of a real Airflow."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cellar_airflow import RegisterModel, RetrainFromBase
+
+if TYPE_CHECKING:
+    from tests.airflow.conftest import World
+
+
+def events(world: World, uri: str) -> list[dict[str, Any]]:
+    return [e["extra"] for e in world.airflow.get("assets/events")["asset_events"] if e["uri"] == uri]
+
+
+def test_registering_a_base_starts_the_dags_that_wait_for_it_at_once(world: World) -> None:
+    """The watcher looks once an hour here: it is the task's own event that starts them."""
+    path = str(world.files("a base"))
+    state, tasks = world.run("register_base", path=path, rack="ops/templated")
+    assert state == "success"
+    known = world.xcom(tasks["known"])
+    assert (known["ref"], known["created"], known["record"]["bump"]) == ("ops/known/base/1.0", True, "major")
+    assert known["notices"] == ["created rack ops/known; its rules and policy: ops/known/config.toml"]
+    assert f"{path} registered as ops/known/base/1.0" in world.log(tasks["known"])
+    for rack, ref, bump in (
+        ("known", "ops/known/base/1.0", "major"),
+        ("templated", "ops/templated/base/0.1", "minor"),
+    ):
+        run = world.airflow.wait_for_run(f"told_of_{rack}", timeout=60)
+        assert run["run_type"] == "asset_triggered"
+        (extra,) = world.xcom(world.tasks(f"told_of_{rack}", run["dag_run_id"])["look"])
+        assert extra == {"ref": ref, "digest": known["record"]["tree"], "bump": bump}
+
+
+def test_an_outlet_leaves_the_watcher_where_it_is(world: World) -> None:
+    """Airflow removes the watcher of an asset when a DAG names the same asset without it."""
+    world.airflow.wait_for_dag("register_base")
+    (asset,) = world.airflow.get("assets", uri_pattern="ops/known/base")["assets"]
+    assert [watcher["name"] for watcher in asset["watchers"]] == ["base_bumped"]
+    assert [task["dag_id"] for task in asset["producing_tasks"]] == ["register_base"]
+
+
+def test_registering_the_same_again_is_the_same_version(world: World) -> None:
+    first = world.base("ops/known", "the same")
+    state, tasks = world.run(
+        "register_base", path=str(world.files("the same")), rack="ops/other", bump="minor"
+    )
+    assert state == "success"
+    known = world.xcom(tasks["known"])
+    assert (known["ref"], known["created"]) == (first, False)
+    assert "was registered before, and is" in world.log(tasks["known"])
+
+
+def test_the_verbs_one_after_the_other(world: World) -> None:
+    state, tasks = world.run("chain_of_verbs", path=str(world.files("chain")))
+    assert state == "success", world.log(next(t for t in tasks.values() if t["state"] == "failed"))
+    base, project = world.xcom(tasks["base"]), world.xcom(tasks["project"])
+    assert (base["ref"], project["ref"]) == ("ops/chain/base/0.1", "ops/chain/projectA/0.1.1")
+    assert project["record"]["recipe"] == {**project["record"]["recipe"], "seed": 7}
+    assert project["record"]["notes"] == "by chain_of_verbs"
+
+    by_command = world.xcom(tasks["by_command"])
+    assert by_command["record"]["parent"] == {"ref": "ops/chain/base/0.1", "tree": base["record"]["tree"]}
+    log = world.log(tasks["by_command"])
+    for line in (
+        "chain_of_verbs trains ops/chain/projectA",
+        "and warns",
+        "50 % loss=0.25",
+        "0.1.2 is registered",
+    ):
+        assert line in log
+
+    by_function = world.xcom(tasks["by_function"])["record"]
+    assert by_function["metrics"] == {"accuracy": len("chain x 6") / 100}
+    assert by_function["recipe"]["parameters"] == {"epochs": 3}
+    run = by_function["origin"]["run"]
+    assert run["task"].startswith(f"{world.airflow.url}/dags/chain_of_verbs/runs/")
+    assert by_function["origin"]["python"]
+
+    assert world.xcom(tasks["resolve"]) == by_function
+
+
+def test_what_a_retry_cannot_help_is_not_retried(world: World) -> None:
+    state, tasks = world.run("refusals", timeout=60)
+    assert state == "failed"
+    assert {name: (task["state"], task["try_number"]) for name, task in tasks.items()} == {
+        "no_such_rack": ("failed", 1),
+        "of_a_base": ("failed", 1),
+    }
+    assert "there is no rack ops/nowhere" in world.log(tasks["no_such_rack"])
+
+
+@pytest.mark.parametrize("dag_id", ["long_training", "too_long_training"])
+def test_the_end_of_a_task_is_the_end_of_all_that_it_started(
+    world: World, tmp_path: Path, dag_id: str
+) -> None:
+    """A person marks it as failed, or its `execution_timeout` is over."""
+    if not world.cellar.racks() or "ops/kill" not in map(str, world.cellar.racks()):
+        world.base("ops/kill")
+    pid_file = tmp_path / "pid"
+    world.airflow.wait_for_dag(dag_id)
+    run = world.airflow.post(
+        f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": {"pid_file": str(pid_file)}}
+    )
+    run_id = run["dag_run_id"]
+    world.airflow.wait_for(lambda: pid_file.exists() and pid_file.read_text(), 60, "the training to begin")
+    child = int(pid_file.read_text())
+    if dag_id == "long_training":
+        world.airflow.patch(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/train", {"new_state": "failed"})
+    world.airflow.wait_for(lambda: not alive(child), 40, "the training's child to end")
+    state, tasks = world.finished(dag_id, run_id)
+    assert state == tasks["train"]["state"] == "failed"
+    assert [
+        ref
+        for model in world.cellar.models("ops/kill")
+        if not model.is_base
+        for ref in world.cellar.versions(model)
+    ] == []
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"rack": "a", "model": "a/b", "base": "a/base/1.0"},
+        {"model": "a/b"},
+        {"rack": "a", "base": "a/base/1.0"},
+    ],
+)
+def test_register_wants_a_base_or_a_project_when_the_dag_is_parsed(arguments: dict[str, str]) -> None:
+    with pytest.raises(
+        ValueError, match="give rack and bump to register a base, or model and base for a project"
+    ):
+        RegisterModel(task_id="register", path="p", **arguments)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"model": "a/b", "rebuild": {}}])
+def test_retrain_wants_a_model_or_a_rebuild_when_the_dag_is_parsed(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="give model, or rebuild"):
+        RetrainFromBase(task_id="retrain", train=print, **arguments)

@@ -1,0 +1,84 @@
+"""`rebuild_projects` on a real Airflow, with trainers that fail and die."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.airflow.conftest import World
+
+
+def stale(world: World, rack: str, *projects: str) -> None:
+    """A rack whose base was bumped after each project was built."""
+    first = world.base(rack)
+    for project in projects:
+        world.project(f"{rack}/{project}", first, f"old {project}")
+    world.base(rack, "second")
+
+
+def versions(world: World, rack: str) -> set[str]:
+    return {
+        str(ref.version) + f" {ref.project}"
+        for m in world.cellar.models(rack)
+        if not m.is_base
+        for ref in world.cellar.versions(m)
+    }
+
+
+def test_one_failing_project_stops_no_other_and_the_run_ends_red(world: World) -> None:
+    stale(world, "reb/mixed", "good", "bad", "deadly")
+    world.switch("bad", "fail")
+    world.switch("deadly", "die")
+    state, tasks = world.run("mixed")
+    assert state == "failed"
+    models = [rebuild["model"] for rebuild in world.xcom(tasks["rebuild_projects.plan"])]
+    ends = {model: tasks[f"rebuild_projects.rebuild[{index}]"]["state"] for index, model in enumerate(models)}
+    assert ends == {"reb/mixed/good": "success", "reb/mixed/bad": "failed", "reb/mixed/deadly": "failed"}
+    shown = {task["rendered_map_index"] for task in tasks.values() if task["state"] != "skipped"}
+    assert {"reb/mixed/good", "reb/mixed/bad"} <= shown
+    report = world.log(tasks["rebuild_projects.report"])
+    assert "reb/mixed/good: reb/mixed/good/0.2.1 was built" in report
+    assert "2 of 3 rebuilds failed: reb/mixed/bad, reb/mixed/deadly" in report
+    assert versions(world, "reb/mixed") == {"0.1.1 good", "0.1.1 bad", "0.1.1 deadly", "0.2.1 good"}
+
+    # A failure is remembered, a worker that died without a word is found by the next run.
+    world.switch("deadly", "work")
+    world.switch("bad", "work")
+    state, tasks = world.run("mixed")
+    assert state == "success"
+    plan = world.log(tasks["rebuild_projects.plan"])
+    assert "Leave reb/mixed/bad (failed_before)" in plan
+    assert "the data has a hole" in plan
+    assert "reb/mixed/deadly: its rebuild is lost" in plan
+    assert world.xcom(tasks["rebuild_projects.report"]) == ["reb/mixed/deadly/0.2.1"]
+
+    # Somebody asks for the failed one; then nothing is left, and the run is green and skipped.
+    world.cellar.ask("reb/mixed/bad", "the hole is mended")
+    state, tasks = world.run("mixed")
+    assert state == "success"
+    assert world.xcom(tasks["rebuild_projects.report"]) == ["reb/mixed/bad/0.2.1"]
+    state, tasks = world.run("mixed")
+    assert state == "success"
+    assert {name: task["state"] for name, task in tasks.items()} == {
+        "rebuild_projects.plan": "success",
+        "rebuild_projects.rebuild": "skipped",
+        "rebuild_projects.report": "skipped",
+    }
+
+
+def test_airflows_own_retry_goes_on_with_the_same_attempt(world: World) -> None:
+    """The failure is written down on the last try only, and only the last try's end is the end of the attempt."""
+    stale(world, "reb/retried", "unlucky")
+    world.switch("unlucky", "fail")
+    state, tasks = world.run("retried")
+    assert state == "failed"
+    assert tasks["rebuild_projects.rebuild[0]"]["try_number"] == 2
+    (skip,) = world.cellar.plan("reb/retried").skips
+    assert (skip.reason, skip.attempt) == ("failed_before", 2)  # started, failed
+
+
+def test_a_run_without_a_plan_is_red(world: World) -> None:
+    state, tasks = world.run("no_plan")
+    assert state == "failed"
+    assert "there is no rack reb/nowhere" in world.log(tasks["rebuild_projects.plan"])
+    assert "There is no plan" in world.log(tasks["rebuild_projects.report"])
