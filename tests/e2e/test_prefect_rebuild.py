@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from prefect.states import Cancelling
 from cellar_core import Cellar, Reason
 from example_flows.demo.prefect_server import PrefectServer, ServedFlow, until
 
+EXAMPLES = Path(__file__).parents[2] / "example_flows"
 RACK = "vit/vit-l"
 PROJECTS = ("projectA", "projectB")
 
@@ -163,6 +165,24 @@ def test_each_rebuild_can_be_a_run_of_a_deployment(server: PrefectServer, place:
         }
         assert len(runs) == len(PROJECTS)
         assert runs.isdisjoint(str(run.id) for run in served.flow_runs())
+
+
+def test_the_examples_tell_one_story(server: PrefectServer, tmp_path: Path) -> None:
+    cellar = Cellar.init(str(tmp_path / "cellar"))
+    for name in ("register", "retrain", "resolve"):
+        shutil.copy(EXAMPLES / f"prefect_{name}.py", tmp_path)
+    (tmp_path / "again.py").write_text(
+        "from prefect_register import publish_base\n\npublish_base(epochs=20)\n"
+    )
+    with server.serve(tmp_path / "prefect_retrain.py", env={"CELLAR_URL": cellar.url}) as served:
+        served.run(tmp_path / "prefect_register.py")
+        served.run(tmp_path / "again.py")
+        until(
+            lambda: len(cellar.versions(f"{RACK}/projectA")) > 1, timeout=120, what="projectA to be rebuilt"
+        )
+        served.run(tmp_path / "prefect_resolve.py", f"{RACK}/projectA@latest")
+    deployed = (tmp_path / "deployed" / "weights.txt").read_text()
+    assert deployed == "weights after 20 epochs, tuned for projectA"
 
 
 def test_a_cancelled_run_ends_its_commands_and_the_next_one_rebuilds(
