@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 
 from cellar_core import layout
 from cellar_core.errors import CellarError, listing
@@ -44,7 +45,8 @@ def create_rack(store: Store, rack: Rack) -> bool:
         )
     _spell(store, layout.name(rack.base), str(rack.base))
     store.create(layout.config(rack), TEMPLATE.format(rack=rack).encode())
-    return store.create(layout.rack(rack), json.dumps({"schema": 1, "rack": str(rack), "by": who()}).encode())
+    facts = {"schema": 1, "rack": str(rack), "by": who(), "nonce": uuid.uuid4().hex}
+    return store.create(layout.rack(rack), json.dumps(facts).encode())
 
 
 def require_rack(store: Store, rack: Rack) -> None:
