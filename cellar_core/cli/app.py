@@ -50,13 +50,12 @@ class Commands(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put ``--cellar URL`` first, wherever it stands before ``--``."""
         end = args.index("--") if "--" in args else len(args)
-        ours, rest = args[:end], args[end:]
-        for index, word in enumerate(ours):
+        for index, word in enumerate(args[:end]):
             if word == "--cellar" or word.startswith("--cellar="):
-                width = 1 if "=" in word else 2
-                ours = [*ours[index : index + width], *ours[:index], *ours[index + width :]]
-                break
-        return super().parse_args(ctx, [*ours, *rest])
+                after = index + (1 if "=" in word else 2)
+                option, others = args[index:after], args[:index] + args[after:]
+                return super().parse_args(ctx, option + others if after <= end else [word])
+        return super().parse_args(ctx, args)
 
 
 class Command(TyperCommand):
@@ -161,6 +160,7 @@ def main() -> None:
     try:
         app(prog_name="cellar")
     except Terminated as end:
+        print(f"ended by {signal.Signals(end.args[0]).name}", file=sys.stderr)  # noqa: T201
         sys.exit(128 + end.args[0])
 
 

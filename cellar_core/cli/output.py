@@ -21,7 +21,7 @@ from cellar_core.ref import InvalidRef
 from cellar_core.report import printable
 from cellar_core.store import UnknownStore
 from cellar_core.trainer import TrainerFailed, UnknownTrainer
-from cellar_core.version import InvalidVersion
+from cellar_core.version import InvalidVersion, looks_like_version
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,6 +43,8 @@ USAGE = (
 """What is wrong with the words of a command, as opposed to what they ask for."""
 _KEYWORDS = re.compile(r"\b(after|again|bump|version)=(\w*)")
 """Keywords of Python that a message names, which are options here."""
+_NAMES = ("rack", "model", "name", "selector", "base")
+"""The arguments and options that name something in the cellar."""
 
 
 def console(file: IO[str] | None = None) -> Console:
@@ -111,17 +113,14 @@ def _trace(cause: BaseException) -> None:
 
 def _nearest(ctx: Any) -> str | None:
     """The name that exists and looks most like the one that was given and does not."""
-    given = {
-        str(ctx.params[name])
-        for name in ("rack", "model", "name", "selector", "base")
-        if ctx.params.get(name)
-    }
+    words = [str(ctx.params[name]) for name in _NAMES if ctx.params.get(name)]
     with suppress(CellarError):
         cellar = Cellar(ctx.obj)
         racks = cellar.racks()
         known = [*map(str, racks), *(str(model) for rack in racks for model in cellar.models(rack))]
-        for text in given:
-            name = text.partition("@")[0].rstrip("0123456789.").rstrip("/")
+        for word in words:
+            model, _, version = word.partition("@")[0].rpartition("/")
+            name = model if looks_like_version(version) else f"{model}/{version}"
             if name not in known and (close := difflib.get_close_matches(name, known, 1)):
                 return close[0]
     return None

@@ -1,0 +1,535 @@
+"""What each command does and says; real processes, signals and terminals are in ``test_cli_process.py``."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cellar_core import Cellar, Plan, Record, Registered
+from cellar_core.cli import app
+from cellar_core.rebuild import Rebuilt
+from cellar_core.report import RackReport, Sheet, VersionReport
+from tests.core.helpers import Bench, blank, write
+
+RACK = "vit/vit-l"
+A, B = f"{RACK}/projectA", f"{RACK}/projectB"
+TRAINERS = """
+import json, sys
+
+def good(job):
+    print("training", job.model.project)
+    job.progress(1, loss=0.25)
+    (job.output_dir / "model.bin").write_text(f"{job.model} {job.base} {job.recipe.facts()}")
+    (job.output_dir / "result.json").write_text(json.dumps({"accuracy": 0.5 + 0.1 * job.base.version.minor}))
+
+def a_fails(job):
+    if job.model.project == "projectA":
+        raise ValueError("no data for [red]A[/red]")
+    good(job)
+
+def leaves(job):
+    sys.exit(0)
+"""
+
+
+class Terminal:
+    """Types commands, and checks their exit codes."""
+
+    def __init__(self) -> None:
+        self.err = ""
+
+    def __call__(self, *words: object, code: int = 0) -> str:
+        """What the command prints; its errors are in ``err``."""
+        result = CliRunner().invoke(app, [str(word) for word in words])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        self.err = result.stderr
+        assert result.exit_code == code, result.output
+        return result.stdout
+
+    def json(self, *words: object, code: int = 0) -> Any:
+        """What it prints with ``--json``."""
+        return json.loads(self(*words, "--json", code=code))
+
+
+@pytest.fixture
+def term(disk: Cellar, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """A terminal with CELLAR_URL set, in a directory with a blank ``cellar`` and the module ``trainers``."""
+    monkeypatch.setenv("CELLAR_URL", disk.url)
+    Path("trainers.py").write_text(TRAINERS)
+    monkeypatch.syspath_prepend("elsewhere")  # puts sys.path back afterwards
+    return Terminal()
+
+
+@pytest.fixture(scope="module")
+def bumped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cellar in which two projects stand on base 1.0, and there is a base 1.1; to be copied."""
+    place = tmp_path_factory.mktemp("bumped")
+    made = blank(place / "cellar")
+    trainers: dict[str, Any] = {}
+    exec(TRAINERS, trainers)
+    one = write(place / "one", "one", result__json='{"accuracy": 0.9}')
+    two = write(place / "two", "two", result__json='{"accuracy": 0.95}')
+    made.register_base(RACK, one, bump="major")
+    made.retrain(A, trainers["good"])
+    made.retrain(B, trainers["good"])
+    made.register_base(RACK, two, bump="minor")
+    return place
+
+
+@pytest.fixture
+def stale(term: Terminal, bumped: Path) -> Terminal:
+    """The same terminal, where the rack has two projects that are stale."""
+    shutil.copytree(bumped, Path.cwd(), dirs_exist_ok=True)
+    return term
+
+
+@pytest.fixture
+def cellar(term: Terminal) -> Cellar:
+    """The cellar that the terminal works on."""
+    return Cellar()
+
+
+def lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.splitlines()]
+
+
+# Keep
+
+
+def test_init_makes_a_cellar_once(tmp_path: Path) -> None:
+    term = Terminal()
+    made = term.json("init", tmp_path / "new")
+    assert made == {"url": (tmp_path / "new").as_uri(), "id": Cellar(tmp_path / "new").id}
+    assert term.json("init", "--cellar", tmp_path / "new") == made
+
+
+def test_rack_says_where_its_rules_are(term: Terminal, cellar: Cellar) -> None:
+    made = term.json("rack", RACK)
+    assert made["created"] is True
+    assert "[rebuild]" in Path(made["config"].removeprefix("file://")).read_text()
+    assert term.json("rack", RACK)["created"] is False
+    assert [str(rack) for rack in cellar.racks()] == [RACK]
+
+
+def test_register_a_base_and_a_project(term: Terminal) -> None:
+    out = term("register", RACK, write(Path("one")), "--bump", "minor", "--notes", "the first")
+    assert lines(out)[0] == f"registered {RACK}/base/0.1"
+    assert "config.toml" in out
+    Path("recipe.toml").write_text('code = "abc"\ndata = ["s3://data/1"]\nseed = 7')
+    Path("metrics.json").write_text('{"accuracy": 0.5}')
+    words = ("--base", f"{RACK}/base/0.1", "--recipe", "recipe.toml", "--metrics", "metrics.json")
+    done = Registered.model_validate(term.json("register", A, write(Path("out"), "tuned"), *words))
+    assert str(done.ref) == f"{A}/0.1.1"
+    assert done.record.recipe.facts() == {"code": "abc", "data": ["s3://data/1"], "seed": 7}
+    assert done.record.metrics == {"accuracy": 0.5}
+
+
+def test_register_takes_a_rack_or_its_base(term: Terminal) -> None:
+    assert f"{RACK}/base/1.0" in term("register", f"{RACK}/base", write(Path("one")), "--bump", "major")
+
+
+def test_register_the_same_again(term: Terminal) -> None:
+    term("register", RACK, write(Path("one")), "--bump", "major")
+    out = term("register", RACK, "one", "--bump", "major")
+    assert lines(out) == [f"the same content and recipe were already {RACK}/base/1.0"]
+    out = term("register", RACK, "one", "--bump", "minor", "--again", "a test")
+    assert lines(out) == [f"registered {RACK}/base/1.1"]
+
+
+def test_register_exactly_and_after(term: Terminal) -> None:
+    assert "base/1.4" in term("register", RACK, write(Path("one")), "--version", "1.4")
+    assert "base/1.5" in term("register", RACK, write(Path("two"), "2"), "--bump", "minor", "--after", "1.4")
+    term("register", RACK, write(Path("three"), "3"), "--bump", "minor", "--after", "1.4", code=1)
+    assert "1.5" in term.err
+
+
+# Find
+
+
+def test_ls_lists_racks(stale: Terminal) -> None:
+    assert lines(stale("ls"))[1].split() == [RACK, "1.1", "2", "2"]
+    assert stale.json("ls") == [{"rack": RACK, "base": "1.1", "projects": 2, "stale": 2, "problem": ""}]
+
+
+def test_ls_without_racks_says_what_to_do(term: Terminal) -> None:
+    assert "cellar register" in term("ls")
+
+
+def test_ls_shows_the_racks_beside_a_broken_one(stale: Terminal, cellar: Cellar) -> None:
+    stale("rack", "bad")
+    Path("cellar/bad/config.toml").write_text("[rebuild]\non_minor = 3")
+    out = stale("ls")
+    assert f"{RACK}  1.1" in out
+    assert "bad/config.toml: rebuild.on_minor" in out
+
+
+def test_ls_draws_a_rack(stale: Terminal) -> None:
+    assert lines(stale("ls", RACK)) == [
+        f"{RACK}  newest base 1.1, 2 projects, 2 stale",
+        "├── base 1.0  accuracy 0.9",
+        "│   ├── projectA 1.0.1  accuracy 0.5  stale, to be rebuilt: 1.0.1 stands on base 1.0; base 1.1 is newer",
+        "│   └── projectB 1.0.1  accuracy 0.5  stale, to be rebuilt: 1.0.1 stands on base 1.0; base 1.1 is newer",
+        "└── base 1.1  accuracy 0.9 → 0.95",
+    ]
+    report = RackReport.model_validate(stale.json("ls", RACK))
+    assert len(report.versions) == 4
+    assert len(report.plan.rebuilds) == 2
+
+
+def test_ls_lists_the_versions_of_a_model(stale: Terminal) -> None:
+    stale("alias", f"{RACK}/base", "production", "1.0")
+    out = lines(stale("ls", f"{RACK}/base"))
+    assert [line.split()[0] for line in out] == ["version", "1.0", "1.1"]
+    assert out[1].endswith("accuracy 0.9         production")
+    versions = [VersionReport.model_validate(one) for one in stale.json("ls", f"{RACK}/base")]
+    assert [one.aliases for one in versions] == [("production",), ()]
+
+
+def test_resolve_prints_the_ref_alone(stale: Terminal) -> None:
+    assert stale("resolve", f"{RACK}/base@^1") == f"{RACK}/base/1.1\n"
+    assert Record.model_validate(stale.json("resolve", f"{RACK}/base@==1.0")).bump == "major"
+
+
+def test_show_tells_all(stale: Terminal, cellar: Cellar) -> None:
+    cellar.yank(f"{RACK}/base/1.0", "bad data")
+    out = stale("show", f"{RACK}/base/1.0")
+    for fact in (
+        "metric accuracy",
+        "0.9",
+        "projectA 1.0.1, projectB 1.0.1",
+        "yanked",
+        "model.bin",
+        "blake3:",
+    ):
+        assert fact in out
+    sheet = Sheet.model_validate(stale.json("show", f"{RACK}/base/1.0"))
+    assert sheet.yanked
+    assert [str(child) for child in sheet.children] == [f"{A}/1.0.1", f"{B}/1.0.1"]
+
+
+def test_what_is_written_by_others_steers_no_terminal(term: Terminal) -> None:
+    write(Path("one"), result__json=json.dumps({"\x1b[2J[red]accuracy": 0.5}))
+    term(
+        "register",
+        RACK,
+        "one",
+        "--bump",
+        "minor",
+        "--notes",
+        "a\nb \x1b]0;title\x07 [bold]c[/bold] \u202egnp",
+    )
+    for words in (["show", f"{RACK}/base"], ["ls", RACK], ["ls", f"{RACK}/base"]):
+        out = term(*words)
+        assert "\\x1b[2J[red]accuracy" in out
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", out)
+    assert "a\\nb \\x1b]0;title\\x07 [bold]c[/bold] \\u202egnp" in term("show", f"{RACK}/base")
+
+
+def test_pull_and_verify(stale: Terminal, cellar: Cellar) -> None:
+    pulled = stale.json("pull", f"{A}@latest", "model")
+    assert pulled == {"ref": f"{A}/1.0.1", "path": str(Path("model").absolute())}
+    assert (Path("model") / "model.bin").is_file()
+    assert "all 2 files" in stale("verify", f"{A}/1.0.1")
+    Path(f"cellar/{A}/1.0.1/model.bin").write_text("rotten")
+    stale("verify", f"{A}/1.0.1", code=1)
+    assert f"{A}/1.0.1/model.bin" in stale.err
+    stale("pull", A, "other", code=1)
+    assert not Path("other").exists()
+
+
+# Decide
+
+
+def test_plan_is_a_table_of_what_and_why(stale: Terminal) -> None:
+    assert lines(stale("plan", RACK)) == [
+        "project   from   to        why",
+        "projectA  1.0.1  base 1.1  1.0.1 stands on base 1.0; base 1.1 is newer",
+        "projectB  1.0.1  base 1.1  1.0.1 stands on base 1.0; base 1.1 is newer",
+    ]
+    plan = Plan.model_validate(stale.json("plan", RACK))
+    assert [rebuild.reason for rebuild in plan.rebuilds] == ["base_minor", "base_minor"]
+
+
+def test_plan_of_a_rack_without_projects_says_how_to_make_one(term: Terminal) -> None:
+    term("register", RACK, write(Path("one")), "--bump", "minor")
+    assert f"cellar retrain {RACK}/PROJECT" in term("plan", RACK)
+
+
+def test_a_new_x_waits_for_an_approval(stale: Terminal) -> None:
+    stale("register", RACK, write(Path("three"), "three"), "--bump", "major")
+    stale("rebuild", RACK, "--train", "trainers:good")
+    plan = Plan.model_validate(stale.json("plan", RACK))
+    assert [skip.reason for skip in plan.skips] == ["awaiting_approval"] * 2
+    base = f"{RACK}/base/2.0"
+    assert f"cellar approve {base}" in stale("plan", RACK)
+    words = ("approve", base, "--project", "projectA", "--why", "tests passed")
+    assert stale.json(*words) == {"base": base, "project": "projectA", "why": "tests passed"}
+    assert [str(one.model) for one in Plan.model_validate(stale.json("plan", RACK)).rebuilds] == [A]
+    assert "every project may move" in stale("approve", base)
+    assert len(Plan.model_validate(stale.json("plan", RACK)).rebuilds) == 2
+
+
+def test_alias_is_set_and_listed(stale: Terminal) -> None:
+    assert "has no aliases" in stale("alias", A)
+    assert stale.json("alias", A, "production", "1.0.1") == {"production": f"{A}/1.0.1"}
+    assert lines(stale("alias", A)) == [f"production: {A}/1.0.1"]
+    assert stale("resolve", f"{A}@production") == f"{A}/1.0.1\n"
+
+
+# Train
+
+
+def test_retrain_with_a_function_of_this_directory(term: Terminal) -> None:
+    term("register", RACK, write(Path("one")), "--bump", "major")
+    out = term("retrain", A, "--train", "trainers:good")
+    assert lines(out) == ["training projectA", f"registered {A}/1.0.1, made from {RACK}/base/1.0"]
+    assert f"{A}  loss 0.25: 100%" in term.err
+
+
+def test_retrain_from_a_given_base_with_a_recipe(stale: Terminal) -> None:
+    Path("recipe.json").write_text('{"parameters": {"epochs": 3}}')
+    words = ("--base", f"{RACK}/base@==1.0", "--recipe", "recipe.json", "--notes", "three epochs")
+    done = Registered.model_validate(stale.json("retrain", A, "--train", "trainers:good", *words))
+    assert (str(done.ref), done.record.notes) == (f"{A}/1.0.2", "three epochs")
+    assert done.record.recipe.parameters == {"epochs": 3}
+    assert "training projectA" in stale.err
+
+
+def test_a_trainers_own_error_shows_its_traceback_and_leaves_nothing(stale: Terminal, cellar: Cellar) -> None:
+    stale("retrain", A, "--train", "trainers:a_fails", code=1)
+    trace, _, told = stale.err.rpartition("\n")[0].rpartition("\n")
+    assert trace.startswith("Traceback")
+    assert 'in a_fails\n    raise ValueError("no data for [red]A[/red]")' in trace
+    assert "cellar_core" not in trace
+    assert told == f"Error: training {A} from {RACK}/base/1.1 raised ValueError: no data for [red]A[/red]"
+    assert len(cellar.versions(A)) == 1
+
+
+def test_a_trainer_that_exits_has_failed(stale: Terminal) -> None:
+    stale("retrain", A, "--train", "trainers:leaves", code=1)
+    assert "SystemExit" in stale.err
+
+
+def test_rebuild_does_what_the_plan_wants(stale: Terminal) -> None:
+    out = lines(stale("rebuild", RACK, "--train", "trainers:good"))
+    assert out == [
+        "training projectA",
+        "training projectB",
+        f"{A}/1.1.1 was built",
+        f"{B}/1.1.1 was built",
+        f"{A} stands on base 1.1, the newest it follows",
+        f"{B} stands on base 1.1, the newest it follows",
+    ]
+    assert "training" not in stale("rebuild", RACK, "--train", "trainers:good")
+    assert "accuracy 0.5 → 0.6" in stale("ls", RACK)
+
+
+def test_rebuild_takes_up_what_was_queued(stale: Terminal, cellar: Cellar) -> None:
+    Path(f"cellar/{RACK}/config.toml").write_text("[rebuild]\nmax_parallel = 1")
+    done = stale.json("rebuild", RACK, "--train", "trainers:good")
+    assert [one["model"] for one in done["rebuilt"]] == [A, B]
+
+
+def test_rebuild_of_one_project_leaves_the_other(stale: Terminal) -> None:
+    done = stale.json("rebuild", B, "--train", "trainers:good")
+    assert [Rebuilt.model_validate(one).outcome for one in done["rebuilt"]] == ["built"]
+    assert [skip["model"] for skip in done["skips"]] == [B]
+    assert [one["model"] for one in stale.json("plan", RACK)["rebuilds"]] == [A]
+
+
+def test_rebuild_goes_on_after_a_failure_and_says_so_in_the_end(stale: Terminal) -> None:
+    done = stale.json("rebuild", RACK, "--train", "trainers:a_fails", code=1)
+    assert [one["ref"] for one in done["rebuilt"]] == [f"{B}/1.1.1"]
+    [failed] = done["failed"]
+    assert (failed["model"], failed["error"], failed["retryable"]) == (A, "TrainerFailed", True)
+    assert {skip["model"]: skip["reason"] for skip in done["skips"]} == {A: "failed_before", B: "up_to_date"}
+    assert 'raise ValueError("no data' in stale.err
+
+
+def test_a_failed_rebuild_is_done_again_when_asked_for(stale: Terminal) -> None:
+    stale("rebuild", RACK, "--train", "trainers:a_fails", code=1)
+    out = stale("rebuild", RACK, "--train", "trainers:good")
+    assert "training projectA" not in lines(out)
+    assert f"cellar rebuild {A} --again WHY" in out
+    assert f"{A}/1.1.1 was built" in stale(
+        "rebuild", A, "--again", "the data is back", "--train", "trainers:good"
+    )
+
+
+def test_asking_alone_leaves_the_work_to_others(stale: Terminal) -> None:
+    stale("rebuild", RACK, "--train", "trainers:a_fails", code=1)
+    assert "in the plan again" in stale("rebuild", A, "--again", "the data is back")
+    [wanted] = Plan.model_validate(stale.json("plan", RACK)).rebuilds
+    assert (str(wanted.model), wanted.reason) == (A, "asked_again")
+    assert "the data is back" in wanted.sentence
+
+
+def test_a_mistyped_trainer_makes_no_rebuild_fail(stale: Terminal) -> None:
+    before = stale.json("plan", RACK)
+    for words in (["--train", "trainers:god"], ["--train", "trainer:good"], ["--", "pyhton", "train.py"]):
+        stale("rebuild", RACK, *words, code=2)
+    assert stale.json("plan", RACK) == before
+
+
+# What is wrong
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ("register vit/vit-l one", 2, "--bump minor"),
+        ("register vit/vit-l/projectA one", 2, "--base"),
+        ("register vit/vit-l/projectA one --base vit/vit-l/base/1.0 --bump minor", 2, "--bump and --after"),
+        ("register vit/vit-l/projectA one --base 1.0", 2, "'1.0' is no ref"),
+        (
+            "register vit/vit-l/projectA one --base vit/vit-l/base/1.7",
+            1,
+            "versions of vit/vit-l/base: 1.0, 1.1",
+        ),
+        ("register vit/vit-l one --bump minor", 1, "give --again to number it once more"),
+        ("register vit/vit-l nowhere --bump minor", 1, "nowhere is not there"),
+        ("register vit/vit-l one --version v1", 2, "write X.Y"),
+        ("register vit/vit-l one --bump minor --recipe list.json", 2, "list.json holds no table"),
+        ("register vit/vit-l one --bump minor --recipe broken.toml", 2, "broken.toml cannot be read"),
+        ("register vit/vit-l one --bump minor --recipe wrong.json", 2, "seed"),
+        ("retrain vit/vit-l/projectA", 2, "--train PKG.MOD:NAME, or a command after --"),
+        ("retrain vit/vit-l/projectA --train trainers:good -- true", 2, "in one way"),
+        ("retrain vit/vit-l/projectA --train trainers:good --timeout 3", 2, "--timeout ends a command"),
+        ("retrain vit/vit-l/projectA --train nowhere:good", 2, "No module named 'nowhere'"),
+        ("retrain vit/vit-l/projectA -- pyhton train.py", 2, "'pyhton'"),
+        ("retrain vit/vit-l/projectA -- false", 1, "exit code 1"),
+        ("retrain vit/vit-l/projectA -- true", 1, "wrote no file"),
+        ("retrain vit/vit-l/base -- true", 2, "name a project's model"),
+        ("rebuild vit/vit-l -- pyhton", 2, "'pyhton'"),
+        ("rebuild vit/vit-l --again why", 2, "cellar rebuild RACK/PROJECT --again WHY"),
+        ("rebuild vit/vit-l/projectA --again x --take-over y", 2, "either --again"),
+        ("rebuild vit/vit-l/projectA --take-over gone", 1, "cellar plan vit/vit-l"),
+        ("rebuild vit/vit-l/projectC -- true", 1, "cellar retrain vit/vit-l/projectC"),
+        ("approve vit/vit-l/base/2.0", 1, "versions of vit/vit-l/base: 1.0, 1.1"),
+        ("approve vit/vit-l/projectA/1.0.1", 2, "is no base"),
+        ("alias vit/vit-l/projectA Production 1.0.1", 2, "lower-case"),
+        ("alias vit/vit-l/projectA production", 2, "say which version"),
+        ("ls vit/vit-l/projectA/1.0.1", 1, "cellar show vit/vit-l/projectA/1.0.1"),
+        ("pull vit/vit-l/projectA one", 1, "is not empty"),
+        ("rack vit", 1, "choose another name"),
+        ("plan", 2, "RACK"),
+        ("lss", 2, "lss"),
+        ("ls --cellar nowhere", 1, "cellar init"),
+        ("ls --cellar ftp://nowhere", 2, "ftp://"),
+        ("ls --cellar", 2, "requires an argument"),
+        ("init trainers.py/below", 1, "trainers.py"),
+    ],
+)
+def test_what_is_wrong_and_what_to_do_next(stale: Terminal, words: str, code: int, told: str) -> None:
+    Path("list.json").write_text("[]")
+    Path("broken.toml").write_text("a = ")
+    Path("wrong.json").write_text('{"seed": "x"}')
+    assert stale(*words.split(), code=code) == ""
+    assert told in " ".join(stale.err.split())
+    if "─" not in stale.err:  # which typer draws
+        assert stale.err.startswith("Error: ")
+        assert len(stale.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("ls vit/vitl", RACK),
+        ("plan vit/vit-k", RACK),
+        ("resolve vit/vit-l/projctA", A),
+        ("resolve vit/vit-l/projctA@^1", A),
+        ("show vit/vit-l/projctA/1.0.1", A),
+        ("pull vit/vit-l/bass x", f"{RACK}/base"),
+        ("rebuild vit/vitl -- true", RACK),
+        ("register vit/vitl/projectA one --base vit/vitl/base/1.0", A),
+    ],
+)
+def test_a_mistyped_name_suggests_the_nearest(stale: Terminal, words: str, meant: str) -> None:
+    stale(*words.split(), code=1)
+    assert stale.err.endswith(f"Did you mean {meant}?\n")
+
+
+def test_an_error_as_json_is_the_last_line_on_stderr(stale: Terminal) -> None:
+    assert stale("resolve", f"{A}@^7", "--json", code=1) == ""
+    error = json.loads(stale.err)
+    assert error["error"] == "NoSuchVersion"
+    assert error["retryable"] is False
+    assert "1.0.1" in error["message"]
+    assert stale("retrain", A, "--json", "--", "sh", "-c", "echo version=3; exit 3", code=1) == ""
+    *output, last = stale.err.splitlines()
+    assert output == ["version=3"]
+    failed = json.loads(last)
+    assert failed["retryable"] is True
+    assert "sh -c echo version=3; exit 3" in failed["message"]
+    assert stale("register", RACK, "one", "--json", code=2) == ""
+    assert json.loads(stale.err)["error"] == "BadUsage"
+
+
+def test_without_a_cellar_nothing_is_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
+    term = Terminal()
+    term("ls", code=2)
+    assert "Give --cellar URL, or set CELLAR_URL" in term.err
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_cellar_may_be_named_before_the_command_or_after_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    monkeypatch.setenv("CELLAR_URL", "memory://another")
+    bench.base(bump="major")
+    for option in (["--cellar", bench.cellar.url], [f"--cellar={bench.cellar.url}"]):
+        words = ["ls", RACK]
+        words[place:place] = option
+        assert "base 1.0" in Terminal()(*words)
+
+
+def test_after_two_dashes_everything_is_the_commands_own(stale: Terminal) -> None:
+    script = 'test "$1" = --cellar && test "$2" = x && cp -r "$CELLAR_BASE_DIR"/. "$CELLAR_OUTPUT_DIR"'
+    assert "registered" in stale("retrain", A, "--", "sh", "-c", script, "sh", "--cellar", "x")
+
+
+# Help
+
+
+COMMANDS = [
+    "init",
+    "rack",
+    "register",
+    "ls",
+    "show",
+    "resolve",
+    "pull",
+    "verify",
+    "plan",
+    "approve",
+    "alias",
+    "retrain",
+    "rebuild",
+]
+
+
+def test_help_lists_every_command_on_one_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = Terminal()("--help")
+    assert list(re.findall(r"^│ (\w+)\s", text, re.MULTILINE)) == COMMANDS
+    assert 24 <= len(text.splitlines()) <= 40
+    assert "…" not in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_each_command_shows_an_example_and_its_json(name: str) -> None:
+    text = Terminal()(name, "--help")
+    assert re.search(rf"Examples?:\s+(CELLAR_URL=\S+ )?cellar {name}\b", text)
+    assert "--json" in text
+    assert "Print JSON (" in text
+
+
+def test_version() -> None:
+    assert re.match(r"cellar-flows \d+\.\d+", Terminal()("--version"))
