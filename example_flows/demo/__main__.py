@@ -27,7 +27,9 @@ def main() -> int:
             f"{asked.orchestrator} is not installed here; it is by: make demo ORCHESTRATOR={asked.orchestrator}"
         )
         return 2
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exception, so that the servers are stopped
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # as Ctrl-C: the servers are stopped on the way out
     place = asked.cellar or default_place(asked.orchestrator)
     logs = place.parent / "logs" / f"{asked.orchestrator}-{time.strftime('%Y%m%d-%H%M%S')}"
     story = Story(place, Console(highlight=False, width=None if sys.stdout.isatty() else 200))
@@ -39,8 +41,10 @@ def main() -> int:
             )
         else:
             hand_over(story, asked.orchestrator, logs)
-    except (CellarError, RuntimeError, TimeoutError) as error:
-        story.say(f"\n{error}\nThe logs are in {near(logs)}. Run the demo again: it goes on from here.")
+    except (CellarError, RuntimeError, TimeoutError, KeyboardInterrupt) as error:
+        story.say(
+            f"\n{str(error) or 'Stopped.'}\nThe logs are in {near(logs)}. Run the demo again: it goes on from here."
+        )
         return 1
     story.end()
     compare(story)

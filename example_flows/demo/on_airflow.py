@@ -41,8 +41,9 @@ class OnAirflow:
         self._cellar.register_base(RACK, model_dir, bump=Bump.MINOR, recipe=recipe)
 
     def runs(self) -> list[Run]:
-        """The DAG's runs, oldest first."""
-        return [self._run(run) for run in self._server.runs(DAG)]
+        """The DAG's runs that have begun, oldest first."""
+        # Of a run that is still queued, Airflow 3.3 cannot tell the events: it answers with an error 500.
+        return [self._run(run) for run in self._server.runs(DAG) if run["start_date"]]
 
     def _run(self, run: dict[str, Any]) -> Run:
         name, state = run["dag_run_id"], run["state"]

@@ -236,18 +236,18 @@ def test_run_again_it_starts_nothing_and_writes_nothing(told: Told) -> None:
 
 
 def test_no_process_of_it_is_left(told: Told) -> None:
-    environments = [read(path) for path in Path("/proc").glob("[0-9]*/environ")]
-    assert not any(str(told.directory) in environment for environment in environments)
+    assert not [process for process in Path("/proc").glob("[0-9]*") if is_of(process, told.directory)]
     [port] = re.findall(r"ready after \d+ s, at http://127\.0\.0\.1:(\d+)", told.output)
     with socket.socket() as caller:
         assert caller.connect_ex(("127.0.0.1", int(port))) != 0
 
 
-def read(path: Path) -> str:
+def is_of(process: Path, directory: Path) -> bool:
+    """Whether a process runs in *directory* or has it in its environment."""
     try:
-        return path.read_text(errors="replace")
-    except OSError:  # another user's process, or one that has just ended
-        return ""
+        return str(directory) in f"{(process / 'cwd').readlink()} {(process / 'environ').read_text()}"
+    except (OSError, UnicodeDecodeError):  # another user's process, or one that has just ended
+        return False
 
 
 def files(directory: Path) -> dict[Path, float]:
