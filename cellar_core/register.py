@@ -219,9 +219,10 @@ class Registrar:
     def _take(self, draft: Draft, spot: Spot) -> Ref:
         """Walk the line from its first number; no number is passed without being looked at."""
         exact = spot.line.number(draft.version) if draft.version else None
-        if exact is not None and exact - spot.line.first > SKIP_MOST:
+        if exact is not None and not 0 <= exact - spot.line.first <= SKIP_MOST:
+            first, last = (spot.line.at(spot.line.first + step).version for step in (0, SKIP_MOST))
             raise VersionTaken(
-                f"{spot.line.at(exact)} is more than {SKIP_MOST} numbers ahead; choose a nearer version="
+                f"{spot.line.at(exact)} cannot be given: choose a version= from {first} to {last}"
             )
         ours = Claim(identity=draft.identity, request=draft.request, bump=draft.bump)
         for number in count(spot.line.first):
