@@ -152,7 +152,7 @@ class Terminated(BaseException):
 
 def main() -> None:
     """The entry point of ``cellar``."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
             signal.signal(number, _terminate)
     for stream in (sys.stdout, sys.stderr):

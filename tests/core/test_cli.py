@@ -498,21 +498,9 @@ def test_after_two_dashes_everything_is_the_commands_own(stale: Terminal) -> Non
 # Help
 
 
-COMMANDS = [
-    "init",
-    "rack",
-    "register",
-    "ls",
-    "show",
-    "resolve",
-    "pull",
-    "verify",
-    "plan",
-    "approve",
-    "alias",
-    "retrain",
-    "rebuild",
-]
+KEEP, FIND = ["init", "rack", "register"], ["ls", "show", "resolve", "pull", "verify"]
+DECIDE, TRAIN = ["plan", "approve", "alias"], ["retrain", "rebuild"]
+COMMANDS = [*KEEP, *FIND, *DECIDE, *TRAIN]
 
 
 def test_help_lists_every_command_on_one_screen(monkeypatch: pytest.MonkeyPatch) -> None:
