@@ -80,6 +80,12 @@ def rebuild_project(
 ) -> Rebuilt:
     """Do one rebuild of a plan: deploy it on a work pool, and give its name to `rebuild_projects(deployment=…)`.
 
+    It lies in an installed package, so deploy it by its module:
+
+        rebuild_project.deploy(
+            "gpu", work_pool_name="gpu", entrypoint_type=EntrypointType.MODULE_PATH, parameters={"train": "train:train"}
+        )
+
     Args:
         rebuild: The rebuild, as a plan has it; `rebuild_projects` gives it.
         train: As for `rebuild_projects`; it belongs to the deployment's parameters, as do the following.

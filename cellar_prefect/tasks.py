@@ -45,7 +45,12 @@ def _twin(of: Task[P, R]) -> Task[P, Coroutine[Any, Any, R]]:
             return await asyncio.to_thread(of.fn, *args, **kwargs)
 
     return Task(
-        work, name=of.name, task_run_name=of.task_run_name, cache_policy=NO_CACHE, retry_condition_fn=may_help
+        work,
+        name=of.name,
+        task_run_name=of.task_run_name,
+        log_prints=of.log_prints,
+        cache_policy=NO_CACHE,
+        retry_condition_fn=may_help,
     )
 
 

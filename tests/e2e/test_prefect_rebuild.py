@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Cancelling
 
 from cellar_core import Cellar, Reason
-from example_flows.demo.prefect_server import PrefectServer, ServedFlow, until
+from example_flows.demo.prefect_server import Child, PrefectServer, ServedFlow, until
 
 EXAMPLES = Path(__file__).parents[2] / "example_flows"
 RACK = "vit/vit-l"
@@ -38,18 +39,23 @@ if __name__ == "__main__":
         interval={interval},
     )
 """
-BY_DEPLOYMENT = """
-from prefect import serve
+ON_A_WORK_POOL = """
+from pathlib import Path
+from prefect.types.entrypoint import EntrypointType
 from cellar_prefect import base_bumped, rebuild_project, rebuild_projects
 
 if __name__ == "__main__":
-    serve(
-        rebuild_project.to_deployment("worker", parameters={"train": "train:train"}),
-        rebuild_projects.to_deployment(
-            "dispatcher",
-            parameters={"rack": "vit/vit-l", "deployment": "rebuild-project/worker"},
-            triggers=[base_bumped("vit/vit-l")],
-        ),
+    rebuild_project.deploy(
+        "gpu",
+        work_pool_name="gpu",
+        entrypoint_type=EntrypointType.MODULE_PATH,
+        parameters={"train": "train:train"},
+        job_variables={"working_dir": str(Path.cwd())},  # where train.py is, for a process
+    )
+    rebuild_projects.serve(
+        "dispatcher",
+        parameters={"rack": "vit/vit-l", "deployment": "rebuild-project/gpu"},
+        triggers=[base_bumped("vit/vit-l")],
     )
 """
 PUBLISH = """
@@ -154,11 +160,32 @@ def test_a_base_that_nobody_announced_is_found_by_the_schedule(server: PrefectSe
         assert place.made_by(served, "1.1.1") == {"SCHEDULE"}
 
 
-def test_each_rebuild_can_be_a_run_of_a_deployment(server: PrefectServer, place: Place) -> None:
-    script = place.script(BY_DEPLOYMENT)
+@pytest.fixture
+def worker(server: PrefectServer, place: Place) -> Iterator[Child]:
+    """A worker of a process pool, made by its first start."""
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "gpu", "--type", "process"]
+    child = Child(command, log=place.directory / "worker.log", env={**server.env, **place.env()})
+    try:
+        with server.client() as client:
+            until(
+                lambda: child.check() or client.read_work_pools(),
+                timeout=60,
+                what="the worker to make its pool",
+            )
+        yield child
+    finally:
+        child.stop()
+
+
+def test_each_rebuild_can_be_a_run_on_a_work_pool(server: PrefectServer, place: Place, worker: Child) -> None:
+    script = place.script(ON_A_WORK_POOL)
     with server.serve(script, env=place.env(), deployment="rebuild-projects/dispatcher") as served:
         place.bump(served, "base two")
-        until(lambda: place.rebuilt("1.1.1"), timeout=120, what="the projects to be rebuilt")
+        until(
+            lambda: worker.check() or place.rebuilt("1.1.1"),
+            timeout=120,
+            what="the worker to rebuild the projects",
+        )
         runs = {
             str(place.cellar.resolve(f"{RACK}/{project}").origin.run["prefect_flow_run"])
             for project in PROJECTS

@@ -17,10 +17,12 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import FailedRun
-from prefect.states import Cancelled, Completed, Crashed, Running
+from prefect.flow_engine import run_flow
+from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Running
 
 from cellar_core import Cellar, CellarError, Reason, RetrainJob
 from cellar_prefect import plan_rebuilds, rebuild_project, rebuild_projects
+from cellar_prefect.trainer import RunEnded
 from tests.prefect.helpers import RACK, Payload, train, versions
 
 pytestmark = pytest.mark.usefixtures("api")
@@ -113,6 +115,26 @@ class TestRebuildProjects:
 
         assert ends(train=shaky, retries=2).name == "Completed"
         assert sorted(tries) == sorted("abc" * 3)
+
+    def test_a_run_that_died_and_is_retried_takes_up_what_it_had_begun(self, behind: Cellar) -> None:
+        died = threading.Lock()
+
+        def die_once(job: RetrainJob) -> None:
+            if job.model.project == "a" and died.acquire(blocking=False):
+                raise RunEnded
+            train(job)
+
+        with get_client(sync_client=True) as client:
+            run = client.create_flow_run(rebuild_projects)
+            parameters = {"rack": RACK, "train": die_once, "retries": 1}
+            with pytest.raises(
+                RunEnded
+            ):  # with a try left nothing is written down, as when the process is killed
+                run_flow(rebuild_projects, flow_run=run, parameters=parameters)
+            assert behind.plan(RACK).skips[0].reason is Reason.IN_PROGRESS
+            client.set_flow_run_state(run.id, AwaitingRetry(), force=True)
+            run_flow(rebuild_projects, flow_run=client.read_flow_run(run.id), parameters=parameters)
+        assert [versions(behind, name)[-1] for name in "abc"] == ["1.1.1"] * 3
 
     @pytest.mark.parametrize("options", [{}, {"train": train, "deployment": "rebuild-project/gpu"}])
     def test_train_or_deployment(self, behind: Cellar, options: dict[str, Any]) -> None:
