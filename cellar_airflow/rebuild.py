@@ -68,7 +68,7 @@ def report(plan: Any, rebuilt: Any) -> list[str]:
     """
     if plan is None:
         raise AirflowFailException("There is no plan: see the log of the plan task.")
-    done = {result["model"]: result for result in rebuilt or ()}
+    done = {result["model"]: result for result in rebuilt[:]}
     failed = [rebuild["model"] for rebuild in plan if rebuild["model"] not in done]
     for model, result in done.items():
         log.info("%s: %s", model, result["detail"])

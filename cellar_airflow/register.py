@@ -77,7 +77,7 @@ class RegisterModel(CellarOperator):
         self.recipe = recipe
         self.metrics = metrics
         self.notes = notes
-        if isinstance(rack, str) and "{" not in rack:  # else it is known when the task runs
+        if isinstance(rack, str) and "{" not in rack + self.conn_id:  # else it is known when the task runs
             self.add_outlets([base_bumped(rack, conn_id=self.conn_id)])
 
     @no_vain_retries()

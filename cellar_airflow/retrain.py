@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow.sdk import Context
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException, AirflowTaskTimeout
 
 from cellar_airflow.errors import no_vain_retries
 from cellar_airflow.holder import holder, origin
 from cellar_airflow.operator import CellarOperator
-from cellar_core.trainer import Command, Train, Trainer, as_trainer
+from cellar_core import RetrainJob
+from cellar_core.trainer import Command, Train, Trainer, TrainerTimeout, as_trainer
 
 
 class RetrainFromBase(CellarOperator):
@@ -81,21 +82,28 @@ class RetrainFromBase(CellarOperator):
             "on_progress": self._log_progress,
         }
         if self.rebuild is not None:
-            return self._rebuild(self.rebuild, self._trainer, context, common)
+            return self._rebuild(self.rebuild, context, common)
         assert self.model is not None
         registered = self.cellar.retrain(
-            self.model, self._trainer, base=self.base, recipe=self.recipe, **common
+            self.model, self._train, base=self.base, recipe=self.recipe, **common
         )
         self.log.info("%s is registered.", registered.ref)
         return registered.model_dump(mode="json")
 
+    def _train(self, job: RetrainJob) -> None:
+        assert self._trainer is not None
+        try:
+            self._trainer(job)
+        except AirflowTaskTimeout as error:  # no Exception, and so it would not count as a failed training
+            raise TrainerTimeout(f"execution_timeout ended the training of {job.model}") from error
+
     def _rebuild(
-        self, rebuild: Mapping[str, Any], trainer: Trainer, context: Context, common: dict[str, Any]
+        self, rebuild: Mapping[str, Any], context: Context, common: dict[str, Any]
     ) -> dict[str, Any]:
         ti = context["ti"]
         self.log.info("%s onto %s: %s", rebuild["model"], rebuild["base"], rebuild["sentence"])
         last_try = ti.try_number > ti.max_tries
-        rebuilt = self.cellar.rebuild(rebuild, trainer, holder=holder(ti), last_try=last_try, **common)
+        rebuilt = self.cellar.rebuild(rebuild, self._train, holder=holder(ti), last_try=last_try, **common)
         self.log.info("%s: %s", rebuilt.model, rebuilt.detail)
         result = rebuilt.model_dump(mode="json")
         if rebuilt.outcome == "skipped":

@@ -125,7 +125,7 @@ class AirflowServer:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
-    def stop(self, patience: float = 20) -> None:
+    def stop(self, patience: float = 8) -> None:
         """Ask every component to end, and kill what is still there after `patience` seconds."""
         self._client.close()
         for process in self.processes.values():

@@ -1,8 +1,11 @@
-"""One real Airflow for all tests of the adapter that need a run, with the DAGs of `dags/`."""
+"""One real Airflow for all tests of the adapter that need a run: the DAGs of `dags/`, and the examples."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +16,25 @@ import pytest
 from cellar_core import Cellar
 from example_flows.demo.airflow_server import AirflowServer
 
-DAGS = Path(__file__).parent / "dags"
+HERE = Path(__file__).parent
+EXAMPLES = HERE.parents[1] / "example_flows"
+
+SHORTEST = """\
+from airflow.sdk import dag
+from cellar_airflow import base_bumped, rebuild_projects
+from train import train
+
+@dag(schedule=base_bumped("shortest/one"))
+def retune():
+    rebuild_projects("shortest/one", train=train)
+
+retune()
+"""
+TRAIN = """\
+def train(job):
+    text = (job.base_dir / "weights.txt").read_text()
+    (job.output_dir / "weights.txt").write_text(f"{text} tuned for {job.model.project}")
+"""
 
 
 @dataclass(frozen=True)
@@ -24,9 +45,11 @@ class World:
     cellar: Cellar
     directory: Path
 
+    # The cellar
+
     def files(self, weights: str) -> Path:
         """A directory to register."""
-        path = self.directory / "files" / weights.replace(" ", "-")
+        path = self.directory / "files" / weights.replace(" ", "-").replace("/", "-")
         path.mkdir(parents=True, exist_ok=True)
         (path / "weights.txt").write_text(weights)
         return path
@@ -34,23 +57,35 @@ class World:
     def base(self, rack: str, weights: str = "first", bump: str = "minor") -> str:
         return str(self.cellar.register_base(rack, self.files(weights), bump=bump).ref)
 
-    def project(self, model: str, base: str, weights: str = "tuned") -> str:
-        return str(self.cellar.register_project(model, self.files(weights), base=base).ref)
+    def rack(self, rack: str, *projects: str) -> None:
+        """A rack with a base 1.0, and a version of each project on it."""
+        base = self.base(rack, bump="major")
+        for project in projects:
+            self.cellar.register_project(f"{rack}/{project}", self.files(f"old {project}"), base=base)
+
+    def versions(self, rack: str) -> dict[str, list[str]]:
+        """The versions of each model of a rack."""
+        models = self.cellar.models(rack)
+        return {model.project: [str(ref.version) for ref in self.cellar.versions(model)] for model in models}
 
     def switch(self, project: str, what: str) -> None:
-        """Tell the trainer of `dags/rebuilds.py` what to do for a project."""
+        """Tell the trainer of `dags/rebuilds.py` what to do for a project: `fail`, `die` or `work`."""
         (self.directory / "switches" / project).write_text(what)
 
-    def run(self, dag_id: str, timeout: float = 120, **conf: Any) -> tuple[str, dict[str, dict[str, Any]]]:
-        """Start a run as a person would; returns its final state and its tasks by name (`name[map_index]`)."""
+    # Airflow
+
+    def start(self, dag_id: str, **conf: Any) -> str:
+        """Start a run as a person would; returns its name."""
         self.airflow.wait_for_dag(dag_id)
-        run = self.airflow.post(f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
-        return self.finished(dag_id, run["dag_run_id"], timeout)
+        run_id: str = self.airflow.post(f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})[
+            "dag_run_id"
+        ]
+        return run_id
 
     def finished(
         self, dag_id: str, run_id: str, timeout: float = 120
     ) -> tuple[str, dict[str, dict[str, Any]]]:
-        """Wait for the end of a run."""
+        """Wait for the end of a run; returns its state and its tasks by name (`name[map_index]`)."""
 
         def state() -> str | None:
             found = self.airflow.get(f"dags/{dag_id}/dagRuns/{run_id}")["state"]
@@ -58,6 +93,10 @@ class World:
 
         ended = self.airflow.wait_for(state, timeout, f"the end of {dag_id} {run_id}")
         return ended, self.tasks(dag_id, run_id)
+
+    def run(self, dag_id: str, **conf: Any) -> tuple[str, dict[str, dict[str, Any]]]:
+        """`start` a run and wait until it is `finished`."""
+        return self.finished(dag_id, self.start(dag_id, **conf))
 
     def tasks(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
         return {name(task): task for task in self.airflow.tasks(dag_id, run_id)}
@@ -83,13 +122,20 @@ def name(task: dict[str, Any]) -> str:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     directory = tmp_path_factory.mktemp("airflow")
     (directory / "switches").mkdir()
+    dags = directory / "dags"
+    shutil.copytree(HERE / "dags", dags)
+    (dags / "retune.py").write_text(SHORTEST)
+    (dags / "train.py").write_text(TRAIN)
+    for example in EXAMPLES.glob("airflow_*.py"):
+        shutil.copy(example, dags)
     cellar = Cellar.init(directory / "cellar")
     env = {
-        # A watcher looks once, when it starts: whatever happens later was caused by something else.
-        "AIRFLOW__CELLAR__POLL_INTERVAL": "3600",
+        "AIRFLOW__CELLAR__POLL_INTERVAL": "1",
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW_CONN_CELLAR_DEFAULT": json.dumps({"conn_type": "cellar", "host": cellar.url}),
+        "CELLAR_URL": cellar.url,  # for what the examples do on the command line
         "CELLAR_SWITCHES": str(directory / "switches"),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     }
-    with AirflowServer(directory / "home", DAGS, env=env) as airflow:
+    with AirflowServer(directory / "home", dags, env=env) as airflow:
         yield World(airflow, cellar, directory)

@@ -10,19 +10,8 @@ if TYPE_CHECKING:
 
 def stale(world: World, rack: str, *projects: str) -> None:
     """A rack whose base was bumped after each project was built."""
-    first = world.base(rack)
-    for project in projects:
-        world.project(f"{rack}/{project}", first, f"old {project}")
+    world.rack(rack, *projects)
     world.base(rack, "second")
-
-
-def versions(world: World, rack: str) -> set[str]:
-    return {
-        str(ref.version) + f" {ref.project}"
-        for m in world.cellar.models(rack)
-        if not m.is_base
-        for ref in world.cellar.versions(m)
-    }
 
 
 def test_one_failing_project_stops_no_other_and_the_run_ends_red(world: World) -> None:
@@ -37,9 +26,15 @@ def test_one_failing_project_stops_no_other_and_the_run_ends_red(world: World) -
     shown = {task["rendered_map_index"] for task in tasks.values() if task["state"] != "skipped"}
     assert {"reb/mixed/good", "reb/mixed/bad"} <= shown
     report = world.log(tasks["rebuild_projects.report"])
-    assert "reb/mixed/good: reb/mixed/good/0.2.1 was built" in report
+    assert "reb/mixed/good: reb/mixed/good/1.1.1 was built" in report
     assert "2 of 3 rebuilds failed: reb/mixed/bad, reb/mixed/deadly" in report
-    assert versions(world, "reb/mixed") == {"0.1.1 good", "0.1.1 bad", "0.1.1 deadly", "0.2.1 good"}
+    old = ["1.0.1"]
+    assert world.versions("reb/mixed") == {
+        "base": ["1.0", "1.1"],
+        "good": [*old, "1.1.1"],
+        "bad": old,
+        "deadly": old,
+    }
 
     # A failure is remembered, a worker that died without a word is found by the next run.
     world.switch("deadly", "work")
@@ -50,13 +45,13 @@ def test_one_failing_project_stops_no_other_and_the_run_ends_red(world: World) -
     assert "Leave reb/mixed/bad (failed_before)" in plan
     assert "the data has a hole" in plan
     assert "reb/mixed/deadly: its rebuild is lost" in plan
-    assert world.xcom(tasks["rebuild_projects.report"]) == ["reb/mixed/deadly/0.2.1"]
+    assert world.xcom(tasks["rebuild_projects.report"]) == ["reb/mixed/deadly/1.1.1"]
 
     # Somebody asks for the failed one; then nothing is left, and the run is green and skipped.
     world.cellar.ask("reb/mixed/bad", "the hole is mended")
     state, tasks = world.run("mixed")
     assert state == "success"
-    assert world.xcom(tasks["rebuild_projects.report"]) == ["reb/mixed/bad/0.2.1"]
+    assert world.xcom(tasks["rebuild_projects.report"]) == ["reb/mixed/bad/1.1.1"]
     state, tasks = world.run("mixed")
     assert state == "success"
     assert {name: task["state"] for name, task in tasks.items()} == {
@@ -75,6 +70,17 @@ def test_airflows_own_retry_goes_on_with_the_same_attempt(world: World) -> None:
     assert tasks["rebuild_projects.rebuild[0]"]["try_number"] == 2
     (skip,) = world.cellar.plan("reb/retried").skips
     assert (skip.reason, skip.attempt) == ("failed_before", 2)  # started, failed
+
+
+def test_a_training_that_is_too_slow_has_failed(world: World) -> None:
+    """Airflow's timeout is no Exception in Python; without care it would count as the death of a worker."""
+    stale(world, "reb/slow", "sloth")
+    world.switch("sloth", "sleep")
+    state, _ = world.run("too_slow")
+    assert state == "failed"
+    (skip,) = world.cellar.plan("reb/slow").skips
+    assert skip.reason == "failed_before"
+    assert "execution_timeout ended the training" in skip.sentence
 
 
 def test_a_run_without_a_plan_is_red(world: World) -> None:

@@ -15,12 +15,10 @@ def break_config(world: World, rack: str) -> None:
 def test_each_mode_ends_as_it_should(world: World) -> None:
     """Work is told, a timeout is soft if it is wanted so, and no breakage is hidden by `soft_fail`, nor retried."""
     for rack in ("work", "later", "never", "broken", "breaks"):
-        world.project(f"sense/{rack}/projectA", world.base(f"sense/{rack}"), "old")
+        world.rack(f"sense/{rack}", "projectA")
     world.base("sense/work", "second")
     break_config(world, "sense/broken")
-    world.airflow.wait_for_dag("sensors")
-    run = world.airflow.post("dags/sensors/dagRuns", {"logical_date": None})
-    run_id = run["dag_run_id"]
+    run_id = world.start("sensors")
 
     def waiting() -> bool:
         # Deferred, and the scheduler knows: else it may take the news of the first half for those of the second.
@@ -50,5 +48,5 @@ def test_each_mode_ends_as_it_should(world: World) -> None:
     for name in ("poked_work", "deferred_work", "poked_later", "deferred_later"):
         (rebuild,) = world.xcom(tasks[name])
         assert rebuild["model"] == f"sense/{name.rpartition('_')[2]}/projectA"
-        assert "stands on base 0.1; base 0.2 is newer" in world.log(tasks[name])
+        assert "stands on base 1.0; base 1.1 is newer" in world.log(tasks[name])
     assert "max_parallel" in world.log(tasks["deferred_breaks_softly"])

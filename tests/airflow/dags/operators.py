@@ -35,7 +35,7 @@ def write(directory: Path, weights: str) -> None:
 
 
 @dag(schedule=None, params={"path": Param("", type="string"), "rack": "ops/known", "bump": "major"})
-def register_base():
+def register_bases():
     RegisterModel(task_id="known", rack="ops/known", path="{{ params.path }}", bump="{{ params.bump }}")
     RegisterModel(task_id="templated", rack="{{ params.rack }}", path="{{ params.path }}", bump="minor")
 
@@ -118,7 +118,7 @@ def too_long_training():
     )
 
 
-register_base()
+register_bases()
 told_of_known()
 told_of_templated()
 chain_of_verbs()

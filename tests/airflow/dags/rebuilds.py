@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from datetime import timedelta
 from pathlib import Path
 
 from airflow.sdk import dag
 
-from cellar_airflow import base_bumped, rebuild_projects
+from cellar_airflow import rebuild_projects
 
 SWITCHES = Path(os.environ.get("CELLAR_SWITCHES", "/nowhere"))
 """A directory in which a test puts files to tell a trainer what to do."""
@@ -21,10 +22,14 @@ def train(job):
         raise RuntimeError("the data has a hole")
     if switch.exists() and switch.read_text() == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+    if switch.exists() and switch.read_text() == "sleep":
+        time.sleep(60)
+    if switch.exists() and switch.read_text() == "write nothing":
+        return
     (job.output_dir / "weights.txt").write_text(f"{job.model} from {job.base}")
 
 
-@dag(schedule=base_bumped("reb/mixed"))
+@dag(schedule=None)
 def mixed():
     rebuild_projects("reb/mixed", train=train)
 
@@ -35,10 +40,22 @@ def retried():
 
 
 @dag(schedule=None)
+def rules():
+    rebuild_projects("reb/rules", train=train, retries=3, retry_delay=timedelta(minutes=20))
+
+
+@dag(schedule=None)
+def too_slow():
+    rebuild_projects("reb/slow", train=train, execution_timeout=timedelta(seconds=3))
+
+
+@dag(schedule=None)
 def no_plan():
     rebuild_projects("reb/nowhere", train=train)
 
 
 mixed()
 retried()
+rules()
+too_slow()
 no_plan()
