@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from rich.text import Text
+
 from cellar_core import Bump, Cellar, Rack, Reason, Recipe, Ref
 from cellar_core.report import tree
 from example_flows.demo import digits
@@ -166,13 +168,13 @@ class Story:
 
     # --- what is shown ------------------------------------------------------------------------------------
 
-    def say(self, text: str) -> None:
+    def say(self, text: str | Text) -> None:
         """Print a line; a terminal breaks it where it likes, a pipe gets it whole."""
-        self.console.print(text, soft_wrap=True)
+        self.console.print(text, markup=False, soft_wrap=True)
 
     def heading(self, title: str, more: str = "") -> None:
         """Print what comes next."""
-        self.say(f"\n[bold]{title}[/]" + f" ({more})" * bool(more))
+        self.say(Text.assemble((f"\n{title}", "bold"), f" ({more})" if more else ""))
 
     def show(self, ref: Ref, *, new: bool) -> None:
         """Print a version, how good it is, and whether this process made it."""
