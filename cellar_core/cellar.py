@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +89,7 @@ class Cellar:
         self._options = dict(storage_options or {})
         self._store = open_store(given, self._options)
         self._claims: dict[str, Claim] = {}
+        self._id: str | None = None
 
     @classmethod
     def init(
@@ -119,9 +119,15 @@ class Cellar:
     def __reduce__(self) -> tuple[type[Cellar], tuple[str, dict[str, Any]]]:
         return type(self), (self.url, self._options)
 
-    @cached_property
+    @property
     def id(self) -> str:
         """The cellar's own id; raises NotACellar, or NewerSchema if a newer release has changed its layout."""
+        # Not a cached_property: up to Python 3.11 all objects of the class would share its lock, also over a fork.
+        if self._id is None:
+            self._id = self._read_id()
+        return self._id
+
+    def _read_id(self) -> str:
         found = sorted(self._store.find(layout.FORMAT))
         if not found:
             raise NotACellar(f"there is no cellar at {self.url}; make one with: cellar init {self.url}")
