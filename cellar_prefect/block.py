@@ -54,8 +54,8 @@ Where: TypeAlias = CellarBlock | str | None
 def open_cellar(where: Where) -> Cellar:
     """The cellar that `where` names.
 
-    >>> open_cellar("s3://models/cellar").url
-    's3://models/cellar'
+    >>> open_cellar("memory://models").url
+    'memory://models'
 
     Raises:
         ValueError: no block has that name; `prefect block ls` lists them.

@@ -178,7 +178,7 @@ def plan_rebuilds(rack: str, *, cellar: Where = None) -> Plan:
 
 def _log(plan: Plan) -> None:
     logger = run_logger()
-    logger.info("the newest base of %s is %s", plan.rack, plan.head)
+    logger.info("the newest base of %s is %s", plan.rack, plan.head or "not there yet")
     for rebuild in plan.rebuilds:
         logger.info("rebuild %s onto %s: %s", rebuild.model, rebuild.base, rebuild.sentence)
     for skip in plan.skips:

@@ -35,7 +35,7 @@ if __name__ == "__main__":
     rebuild_projects.serve(
         "{name}",
         parameters={{"rack": "vit/vit-l", "train": {train!r}}},
-        triggers=[base_bumped("vit/vit-l")],
+        triggers=[base_bumped("vit/vit-l", debounce={debounce})],
         interval={interval},
     )
 """
@@ -65,6 +65,22 @@ from cellar_prefect import register_model
 if __name__ == "__main__":
     register_model("vit/vit-l/base", sys.argv[1], bump="minor")
 """
+BURST = """
+from pathlib import Path
+from cellar_prefect import register_model
+
+if __name__ == "__main__":
+    for text in ("base two", "base three", "base four"):
+        Path("payload/weights.txt").write_text(text)
+        register_model("vit/vit-l/base", "payload", bump="minor")
+"""
+
+
+def retune(
+    name: str, *, train: str | list[str] = "train:train", interval: float = 3600, debounce: float = 0
+) -> str:
+    """The script that a user writes, with a deployment name of its own."""
+    return RETUNE.format(name=name, train=train, interval=interval, debounce=debounce)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +147,7 @@ def ended(served: ServedFlow) -> list[FlowRun]:
 def test_a_base_that_another_process_registers_rebuilds_the_projects_at_once(
     server: PrefectServer, place: Place
 ) -> None:
-    script = place.script(RETUNE.format(name="by-event", train="train:train", interval=3600))
+    script = place.script(retune("by-event"))
     with server.serve(script, env=place.env(), deployment="rebuild-projects/by-event") as served:
         place.bump(served, "base two")
         begun = time.monotonic()
@@ -151,13 +167,25 @@ def test_a_base_that_another_process_registers_rebuilds_the_projects_at_once(
 
 
 def test_a_base_that_nobody_announced_is_found_by_the_schedule(server: PrefectServer, place: Place) -> None:
-    script = place.script(RETUNE.format(name="by-schedule", train="train:train", interval=5))
+    script = place.script(retune("by-schedule", interval=5))
     with server.serve(script, env=place.env(), deployment="rebuild-projects/by-schedule") as served:
         place.cellar.register_base(RACK, place.payload("base two"), bump="minor")
         begun = time.monotonic()
         until(lambda: place.rebuilt("1.1.1"), timeout=120, what="a scheduled run to rebuild the projects")
         print(f"\nregistered to rebuilt: {time.monotonic() - begun:.1f} s")
         assert place.made_by(served, "1.1.1") == {"SCHEDULE"}
+
+
+def test_a_burst_of_bumps_is_one_run_when_debounced(server: PrefectServer, place: Place) -> None:
+    script = place.script(retune("debounced", debounce=8))
+    (place.directory / "burst.py").write_text(BURST)
+    with server.serve(script, env=place.env(), deployment="rebuild-projects/debounced") as served:
+        served.run(place.directory / "burst.py")
+        until(
+            lambda: place.rebuilt("1.3.1"), timeout=120, what="the projects to be rebuilt onto the last base"
+        )
+        assert len(until(lambda: ended(served), timeout=60, what="the flow run to end")) == 1
+        assert [place.versions(project) for project in PROJECTS] == [["1.0.1", "1.3.1"]] * 2
 
 
 @pytest.fixture
@@ -219,7 +247,7 @@ def test_a_cancelled_run_ends_its_commands_and_the_next_one_rebuilds(
     pids.mkdir()
     wait = f"echo $$ > {pids}/$$; sleep 600 & until [ -e {free} ]; do sleep 0.2; done"
     command = f'{wait}; echo x > "$CELLAR_OUTPUT_DIR/w"'
-    script = place.script(RETUNE.format(name="cancelled", train=["sh", "-c", command], interval=3600))
+    script = place.script(retune("cancelled", train=["sh", "-c", command]))
     with server.serve(script, env=place.env(), deployment="rebuild-projects/cancelled") as served:
         place.bump(served, "base two")
         until(lambda: len(list(pids.iterdir())) == len(PROJECTS), timeout=120, what="the commands to run")
