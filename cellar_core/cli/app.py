@@ -111,9 +111,10 @@ def open_cellar(ctx: typer.Context) -> Cellar:
     """The cellar that the command line or the environment names."""
     from cellar_core.cellar import Cellar, NoCellarGiven
 
-    if not ctx.obj:
-        raise NoCellarGiven("which cellar? Give --cellar URL, or set CELLAR_URL")
-    return Cellar(ctx.obj)
+    try:
+        return Cellar(ctx.obj)
+    except NoCellarGiven:
+        raise NoCellarGiven("which cellar? Give --cellar URL, or set CELLAR_URL") from None
 
 
 def _version(value: bool) -> None:  # noqa: FBT001 - typer calls it so

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -181,12 +182,13 @@ def _rebuild(
     from cellar_core.cli.watch import watch
     from cellar_core.errors import CellarError
 
+    holder = f"{_host()}{os.getpid()}"
     rebuilt, failed = [], []
     for planned in _wanted(cellar, rack, only):
         try:
             with watch(str(planned.model), machine=machine) as seen:
-                options |= {"on_output": seen.line, "on_progress": seen.progress}
-                rebuilt.append(cellar.rebuild(planned, train, holder=f"{_host()}{os.getpid()}", **options))
+                hooks: dict[str, Any] = {**options, "on_output": seen.line, "on_progress": seen.progress}
+                rebuilt.append(cellar.rebuild(planned, train, holder=holder, **hooks))
         except CellarError as error:
             complain(error, machine=machine)
             failed.append({"model": planned.model, **facts_of(error)})
@@ -223,13 +225,10 @@ def _host() -> str:
 
 def _ended(holder: str | None) -> bool:
     """Whether *holder* was a process of this machine and has ended: then nobody will ever say how it went."""
-    process = (holder or "").removeprefix(_host())
-    if not process.isdigit():
-        return False
+    process = re.fullmatch(rf"{re.escape(_host())}([0-9]{{1,9}})", holder or "")
     try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # it lives, as somebody else's
-        return False
+        if process:
+            os.kill(int(process[1]), 0)
+    except OSError as error:  # another error than this one says that it lives
+        return isinstance(error, ProcessLookupError)
     return False
