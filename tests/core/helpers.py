@@ -155,52 +155,150 @@ def processes(count: int, act: Callable[[int], T]) -> list[T]:
     return answers
 
 
-# Callers that die
+# Callers that are interrupted, or die
 
 
 class Crash(BaseException):
     """The caller is dead: nothing that it does afterwards reaches the store."""
 
 
-class Mortal(Store):
-    """A store whose caller dies at its *n*-th request; ``asked`` counts them."""
+def die() -> None:
+    """What a killed process does."""
+    raise Crash
 
-    def __init__(self, inner: Store, dies_at: int | None = None) -> None:
+
+class Watched(Store):
+    """A store that counts its requests, and calls *then* just before one of them.
+
+    Args:
+        inner: The store that answers.
+        at: Before which request: its number, from 1, or its method and a part of its key (the first such).
+        then: What is called; by default the caller dies.
+
+    Attributes:
+        asked: The requests so far: the method, and the key or prefix.
+    """
+
+    def __init__(
+        self, inner: Store, at: int | tuple[str, str] | None = None, then: Callable[[], object] = die
+    ) -> None:
         self.url = inner.url
-        self.asked = 0
+        self.asked: list[tuple[str, str]] = []
         self._inner = inner
-        self._dies_at = dies_at
-        self._lock = threading.Lock()
+        self._at = at
+        self._then = then
+        self._dead = False
+        self._lock = threading.RLock()
 
-    def _count(self) -> None:
+    def _ask(self, method: str, key: str) -> None:
         with self._lock:
-            self.asked += 1
-            if self._dies_at is not None and self.asked >= self._dies_at:
+            if self._dead:
                 raise Crash
+            self.asked.append((method, key))
+            if self._at == len(self.asked) or (
+                isinstance(self._at, tuple) and method == self._at[0] and self._at[1] in key
+            ):
+                self._at = None
+                try:
+                    self._then()
+                except Crash:
+                    self._dead = True
+                    raise
 
     def create(self, key: str, data: bytes) -> bool:
-        self._count()
+        self._ask("create", key)
         return self._inner.create(key, data)
 
     def read(self, key: str) -> bytes | None:
-        self._count()
+        self._ask("read", key)
         return self._inner.read(key)
 
     def find(self, prefix: str) -> Mapping[str, int]:
-        self._count()
+        self._ask("find", prefix)
         return self._inner.find(prefix)
 
     def chunks(self, key: str) -> Iterator[bytes]:
-        self._count()
+        self._ask("chunks", key)
         return self._inner.chunks(key)
 
     def upload(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
-        self._count()
+        self._ask("upload", key)
         self._inner.upload(source, key, expected, on_bytes)
 
     def delete(self, key: str) -> None:
-        self._count()
+        self._ask("delete", key)
         self._inner.delete(key)
+
+
+class _Turns:
+    """Gives one of several callers its turn, request by request."""
+
+    def __init__(self, count: int) -> None:
+        self.changed = threading.Condition()
+        self.waiting: set[int] = set()
+        self.running: set[int] = set(range(count))
+        self.turn: int | None = None
+
+    def take(self, caller: int) -> None:
+        with self.changed:
+            self.waiting.add(caller)
+            self.changed.notify_all()
+            assert self.changed.wait_for(lambda: self.turn == caller, WAIT)
+            self.turn = None
+            self.waiting.discard(caller)
+
+    def leave(self, caller: int) -> None:
+        with self.changed:
+            self.running.discard(caller)
+            self.changed.notify_all()
+
+    def give(self, choose: Callable[[int], int]) -> bool:
+        """Let one caller make its next request, once all wait for theirs; False if all have ended."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.turn is None and self.waiting >= self.running, WAIT)
+            if not self.running:
+                return False
+            able = sorted(self.running)
+            self.turn = able[choose(len(able))]
+            self.changed.notify_all()
+            return True
+
+
+def interleave(
+    store: Store, choose: Callable[[int], int], *acts: Callable[[Store], T]
+) -> list[T | BaseException]:
+    """Run *acts* at once on one store, one request at a time, in the order that *choose* draws; answers or errors."""
+    turns = _Turns(len(acts))
+    answers: list[T | BaseException] = [Crash()] * len(acts)
+
+    def run(index: int) -> None:
+        gate = _Gate(store, turns, index)
+        try:
+            answers[index] = acts[index](gate)
+        except BaseException as error:  # noqa: BLE001 - told to the caller
+            answers[index] = error
+        finally:
+            turns.leave(index)
+
+    callers = [threading.Thread(target=run, args=(index,), daemon=True) for index in range(len(acts))]
+    for one in callers:
+        one.start()
+    while turns.give(choose):
+        pass
+    for one in callers:
+        one.join(WAIT)
+    return answers
+
+
+class _Gate(Watched):
+    def __init__(self, inner: Store, turns: _Turns, index: int) -> None:
+        super().__init__(inner)
+        self._turns = turns
+        self._index = index
+
+    def _ask(self, method: str, key: str) -> None:
+        with self._lock:  # a caller's own threads come one after the other
+            self._turns.take(self._index)
 
 
 def caller(cellar: Cellar, store: Store | None = None) -> Cellar:
@@ -214,11 +312,13 @@ __all__ = [
     "WAIT",
     "Bench",
     "Crash",
-    "Mortal",
+    "Watched",
     "bench",
     "blank",
     "caller",
+    "die",
     "forget",
+    "interleave",
     "processes",
     "snapshot",
     "threads",
