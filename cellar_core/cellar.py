@@ -472,10 +472,14 @@ class Cellar:
             training: Further keywords of retrain.
 
         Raises:
-            What retrain raises. With *last_try*, plans then skip the project until somebody asks, or its recipe or
+            UnknownTrainer: *train* cannot train; nothing was begun.
+            What else retrain raises. With *last_try*, plans then skip the project until somebody asks, or its recipe or
             the rack's rules change.
         """
         todo = planned if isinstance(planned, Rebuild) else Rebuild.model_validate(planned)
+        # Before anything is begun: a mistyped trainer is no failure of the project.
+        how = {name: training[name] for name in ("timeout", "on_output") if name in training}
+        trainer = as_trainer(train, **how)
         line = Line.on(todo.model, BaseVersion(str(todo.base.version)))
         found = self._registrar.find_request
         if record := found(line, todo.request):
@@ -490,7 +494,7 @@ class Cellar:
             holder,
             lambda: (
                 self.retrain(
-                    todo.model, train, base=todo.base, recipe=todo.recipe, request=todo.request, **training
+                    todo.model, trainer, base=todo.base, recipe=todo.recipe, request=todo.request, **training
                 ).record
             ),
             found=lambda: found(line, todo.request),
@@ -519,6 +523,7 @@ class Cellar:
         return want(outline, config, projects.get(model, state.unknown(model)), now)
 
     def _followed(self, model: Model) -> Ref:
+        names.require_rack(self.store, model.rack)
         wanted = self._wanted(model)
         base = model.rack.base.at(wanted.base) if isinstance(wanted, Want) else wanted.base
         if base is None:

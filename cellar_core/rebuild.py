@@ -17,6 +17,7 @@ from cellar_core.ref import Model, Ref
 from cellar_core.register import Superseded
 from cellar_core.state import read_attempt
 from cellar_core.store import Store
+from cellar_core.trainer import TrainerFailed
 from cellar_core.version import BaseVersion
 
 __all__ = ["NotAskable", "Rebuilt", "ask", "attempt", "mark_lost", "skip_of"]
@@ -176,5 +177,7 @@ def _note(store: Store, rebuild: Rebuild, begun: Attempt, event: Event, **facts:
 
 
 def _short(error: BaseException) -> str:
+    """The first line of what went wrong; of what the trainer raised itself, if it did."""
+    error = error.__cause__ if isinstance(error, TrainerFailed) and error.__cause__ else error
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -107,6 +108,10 @@ def as_trainer(
     if isinstance(train, str):
         return _entry_point(train)
     if train and all(isinstance(word, str) for word in train):
+        if shutil.which(train[0]) is None:
+            raise UnknownTrainer(
+                f"there is no command {train[0]!r}; is it on the PATH, or is ./ missing before it?"
+            )
         return Command(tuple(train), timeout, on_output)
     raise UnknownTrainer(
         f"{train!r} cannot train: give a callable, 'pkg.mod:train', or a command such as ['python', 'train.py']"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -148,15 +147,12 @@ def rebuild(
 
 def _trainer(train: str | None, words: list[str] | None, timeout: float | None) -> Train:
     """What is to train; it is looked at before anything is begun, so that a mistyped one makes no rebuild fail."""
-    from cellar_core.trainer import UnknownTrainer, as_trainer
+    from cellar_core.trainer import as_trainer
 
     if bool(train) is bool(words):
         raise BadUsage("say how to train, in one way: --train PKG.MOD:NAME, or a command after --")
     if words:
-        if shutil.which(words[0]) is None:
-            raise UnknownTrainer(
-                f"there is no command {words[0]!r}; is it on the PATH, or is ./ missing before it?"
-            )
+        as_trainer(words)
         return words
     if timeout:
         raise BadUsage("--timeout ends a command; a function runs in this process, and nothing can end it")
