@@ -6,27 +6,14 @@ from typing import Any
 
 from cellar_airflow.settings import OPTIONS, SECTION
 
-_INTEGRATION = "Cellar"
-
 
 def get_provider_info() -> dict[str, Any]:
     """The provider's metadata, in the form of Airflow's `provider_info.schema.json`."""
     return {
         "package-name": "cellar-flows",
-        "name": _INTEGRATION,
+        "name": "Cellar",
         "description": "A model registry in plain directories: register, resolve, and rebuild projects on a base bump.",
-        "integrations": [{"integration-name": _INTEGRATION, "external-doc-url": "", "tags": ["software"]}],
-        "operators": [
-            {
-                "integration-name": _INTEGRATION,
-                "python-modules": [
-                    f"cellar_airflow.{name}" for name in ("register", "resolve", "plan", "retrain")
-                ],
-            }
-        ],
-        "sensors": [{"integration-name": _INTEGRATION, "python-modules": ["cellar_airflow.sensor"]}],
-        "hooks": [{"integration-name": _INTEGRATION, "python-modules": ["cellar_airflow.hook"]}],
-        "triggers": [{"integration-name": _INTEGRATION, "python-modules": ["cellar_airflow.trigger"]}],
+        "triggers": [{"integration-name": "Cellar", "python-modules": ["cellar_airflow.trigger"]}],
         "connection-types": [
             {
                 "connection-type": "cellar",

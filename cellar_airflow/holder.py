@@ -29,7 +29,8 @@ def scheduler() -> str:
 
 def holder(ti: RuntimeTaskInstance) -> str:
     """The name of a task instance: the same for each of its tries, so that a retry resumes what it had begun."""
-    place = f"/dags/{quote(ti.dag_id)}/runs/{quote(ti.run_id)}/tasks/{quote(ti.task_id)}"
+    dag_id, run_id, task_id = (quote(part, safe="") for part in (ti.dag_id, ti.run_id, ti.task_id))
+    place = f"/dags/{dag_id}/runs/{run_id}/tasks/{task_id}"
     mapped = ti.map_index is not None and ti.map_index >= 0
     return f"{scheduler()}{place}/mapped/{ti.map_index}" if mapped else scheduler() + place
 

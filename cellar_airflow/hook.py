@@ -24,8 +24,9 @@ class CellarHook(BaseHook):
     The connection's host is the cellar's URL. Its extra may hold `storage_options` and `secret_storage_options`, each
     a JSON object (or its text); both are given to fsspec, and every string in them is masked in the logs.
 
-    Without a connection `cellar_default` the environment variable `CELLAR_URL` names the default cellar. Any other
-    connection must exist: a mistyped name is not to end up in the wrong cellar.
+    Without a connection `cellar_default` the environment variable `CELLAR_URL` names the default cellar; do not let the
+    two name different ones, since Airflow also says that there is no connection when it cannot read it just now. Any
+    other connection must exist: a mistyped name is not to end up in the wrong cellar.
 
     Args:
         conn_id: the connection.

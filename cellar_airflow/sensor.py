@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import BaseSensorOperator, Context, PokeReturnValue, conf
+from airflow.triggers.base import StartTriggerArgs
 
 from cellar_airflow.errors import no_vain_retries
 from cellar_airflow.hook import DEFAULT_CONN_ID, CellarHook
@@ -25,6 +27,7 @@ class BaseBumpedSensor(BaseSensorOperator):
         rack: such as `vit/vit-l` (templated).
         conn_id: connection of type `cellar` (templated).
         deferrable: wait in the triggerer, and hold no worker meanwhile; by default as `[operators] default_deferrable`.
+        start_from_trigger: wait in the triggerer from the beginning: no worker looks first.
         kwargs: as for every sensor: `poke_interval` and `timeout` in seconds, `mode`, `soft_fail`, …
 
     Example:
@@ -33,6 +36,9 @@ class BaseBumpedSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("rack", "conn_id")
+    start_trigger_args = StartTriggerArgs(
+        trigger_cls=f"{WorkTrigger.__module__}.{WorkTrigger.__name__}", next_method="execute_complete"
+    )
 
     def __init__(
         self,
@@ -40,12 +46,20 @@ class BaseBumpedSensor(BaseSensorOperator):
         rack: str,
         conn_id: str = DEFAULT_CONN_ID,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        start_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.rack = rack
         self.conn_id = conn_id
         self.deferrable = deferrable
+        self.start_from_trigger = start_from_trigger
+        if start_from_trigger:
+            self.start_trigger_args = replace(
+                self.start_trigger_args,
+                trigger_kwargs={"rack": rack, "conn_id": conn_id, "poke_interval": self.poke_interval},
+                timeout=timedelta(seconds=self.timeout),
+            )
 
     @no_vain_retries()
     def execute(self, context: Context) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ def stale(world: World, rack: str, *projects: str) -> None:
 
 def test_one_failing_project_stops_no_other_and_the_run_ends_red(world: World) -> None:
     stale(world, "reb/mixed", "good", "bad", "deadly")
+    braces = {"prompt": "{{ 1/0 }} {% no template"}  # what the registry holds is data, and never rendered
+    config = world.directory / "cellar/reb/mixed/config.toml"
+    config.write_text(f"[projects.good.recipe.parameters]\nprompt = {json.dumps(braces['prompt'])}\n")
     world.switch("bad", "fail")
     world.switch("deadly", "die")
     state, tasks = world.run("mixed")
@@ -35,6 +39,8 @@ def test_one_failing_project_stops_no_other_and_the_run_ends_red(world: World) -
         "bad": old,
         "deadly": old,
     }
+
+    assert world.cellar.resolve("reb/mixed/good").recipe.parameters == braces
 
     # A failure is remembered, a worker that died without a word is found by the next run.
     world.switch("deadly", "work")

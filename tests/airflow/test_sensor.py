@@ -35,7 +35,7 @@ def test_each_mode_ends_as_it_should(world: World) -> None:
     break_config(world, "sense/breaks")
     _, tasks = world.finished("sensors", run_id, timeout=180)
     states = {name: (task["state"], task["try_number"]) for name, task in tasks.items()}
-    expected = {"deferred_breaks_softly": ("failed", 1)}
+    expected = {"deferred_breaks_softly": ("failed", 1), "started_there_later": ("success", 1)}
     for name in ("poked", "deferred"):
         expected |= {
             f"{name}_work": ("success", 1),
@@ -45,7 +45,7 @@ def test_each_mode_ends_as_it_should(world: World) -> None:
             f"{name}_broken_softly": ("failed", 1),
         }
     assert states == expected
-    for name in ("poked_work", "deferred_work", "poked_later", "deferred_later"):
+    for name in ("poked_work", "deferred_work", "poked_later", "deferred_later", "started_there_later"):
         (rebuild,) = world.xcom(tasks[name])
         assert rebuild["model"] == f"sense/{name.rpartition('_')[2]}/projectA"
         assert "stands on base 1.0; base 1.1 is newer" in world.log(tasks[name])

@@ -25,6 +25,7 @@ def sensors():
     BaseBumpedSensor(
         task_id="deferred_breaks_softly", rack="sense/breaks", deferrable=True, soft_fail=True, **quick
     )
+    BaseBumpedSensor(task_id="started_there_later", rack="sense/later", start_from_trigger=True, **quick)
 
 
 sensors()
