@@ -150,10 +150,16 @@ class Hold(_OurTable):
 
     @field_validator("until", mode="before")
     @classmethod
-    def _a_date_ends_with_its_day(cls, value: object) -> object:
-        if isinstance(value, date) and not isinstance(value, datetime):
+    def _a_date_ends_with_its_day(cls, value: object) -> datetime | None:
+        if isinstance(value, str):  # quoted in the TOML
+            value = date.fromisoformat(value) if len(value) <= 10 else datetime.fromisoformat(value)
+        if isinstance(value, datetime):
+            return value if value.tzinfo else value.replace(tzinfo=UTC)
+        if isinstance(value, date):
             return datetime.combine(value, time.max, UTC)
-        return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
+        if value is not None:  # a number would be seconds since 1970: long over
+            raise ValueError("write a date, such as 2027-01-31")
+        return None
 
     def holds(self, now: datetime) -> bool:
         """Whether it still holds at *now*."""
