@@ -46,7 +46,8 @@ class Attempt(Entry):
 def follow(last: Attempt | None, event: Event, **facts: str | None) -> Attempt:
     """The entry that comes after *last*, or the first one."""
     number = last.number + 1 if last else 1
-    lost = last.lost if last and event in (Event.STARTED, Event.LOST) else 0
+    goes_on = last and last.request == facts.get("request") and event in (Event.STARTED, Event.LOST)
+    lost = last.lost if last and goes_on else 0
     return Attempt.model_validate(
         {
             **facts,
