@@ -164,6 +164,7 @@ class RackState:
         yanked: Those of them that are yanked.
         projects: Its projects.
         approved: What may be built from: pairs of project (``base`` for all of them) and base.
+        unreadable: What is wrong with the record of a base, if something is.
     """
 
     cellar: str
@@ -172,6 +173,7 @@ class RackState:
     yanked: frozenset[BaseVersion] = frozenset()
     projects: tuple[ProjectState, ...] = ()
     approved: frozenset[tuple[str, BaseVersion]] = frozenset()
+    unreadable: Mapping[BaseVersion, str] = field(default_factory=dict)
 
     @property
     def good(self) -> list[BaseVersion]:
@@ -209,7 +211,7 @@ def want(state: RackState, policy: RackConfig, project: ProjectState, now: datet
         return _skip(state, project, current, None, (Reason.NO_BASE, "the rack has no base that it follows"))
     target = max((base for base in followed if _may(state, policy, project, base)), default=None)
     if target is None or (current and current.base == target < followed[-1]):
-        return _skip(state, project, current, target, _waits(state, policy, target, followed[-1]))
+        return _skip(state, project, current, target, _waits(state, policy, project, followed[-1]))
     if current and current.base == target:
         there = f"stands on base {target}, the newest it follows"
         return _skip(state, project, current, target, (Reason.UP_TO_DATE, there))
@@ -256,8 +258,8 @@ def _decide(state: RackState, policy: RackConfig, project: ProjectState, now: da
     wanted = want(state, policy, project, now)
     if isinstance(wanted, Skip):
         return wanted
-    if project.unreadable:
-        return _skip(state, project, wanted.current, wanted.base, (Reason.UNREADABLE, project.unreadable))
+    if problem := project.unreadable or state.unreadable.get(wanted.base):
+        return _skip(state, project, wanted.current, wanted.base, (Reason.UNREADABLE, problem))
     last = project.last.get(wanted.base)
     recipe = policy.project(project.model).recipe or project.recipe or Recipe()
     base = state.ref(wanted.base)
@@ -325,9 +327,14 @@ def _may(state: RackState, policy: RackConfig, project: ProjectState, base: Base
     approved = {one for name, one in state.approved if name in ("base", project.model.project)}
     if not project.versions or base in approved or any(version.base == base for version in project.versions):
         return True
-    if any(version.major == base.major for version in project.versions):
+    if _knows(project, base):
         return policy.rebuild.on_minor is OnBump.AUTO
     return policy.rebuild.on_major is OnBump.AUTO or any(one.major == base.major for one in approved)
+
+
+def _knows(project: ProjectState, base: BaseVersion) -> bool:
+    """Whether the project has ever stood on the ``X`` of *base*, so that moving there is a minor bump for it."""
+    return any(version.major == base.major for version in project.versions)
 
 
 def _want(project: ProjectState, current: ProjectVersion | None, target: BaseVersion) -> Want:
@@ -336,22 +343,15 @@ def _want(project: ProjectState, current: ProjectVersion | None, target: BaseVer
     if current is None:
         what = f"none of its versions stands (the newest, {max(project.versions)}, is yanked or not followed)"
         return Want(target, Reason.BASE_YANKED, f"{what}; base {target} is the newest it follows")
-    if current.base > target:
-        return Want(
-            target,
-            Reason.BASE_YANKED,
-            f"{current} is ahead of base {target}, the newest it may stand on",
-            current,
-        )
     major = Bump.between(current.base, target) is Bump.MAJOR
     reason = Reason.BASE_MAJOR if major else Reason.BASE_MINOR
     return Want(target, reason, f"{current} stands on base {current.base}; base {target} is newer", current)
 
 
 def _waits(
-    state: RackState, policy: RackConfig, target: BaseVersion | None, newer: BaseVersion
+    state: RackState, policy: RackConfig, project: ProjectState, newer: BaseVersion
 ) -> tuple[Reason, str]:
-    major = target is None or target.major != newer.major
+    major = not _knows(project, newer)
     key, rule = ("on_major", policy.rebuild.on_major) if major else ("on_minor", policy.rebuild.on_minor)
     if rule is OnBump.NEVER:
         return Reason.TURNED_OFF, f'base {newer} is newer, but {key} = "never"'

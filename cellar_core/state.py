@@ -57,10 +57,10 @@ def load(store: Store, cellar: str, rack: Rack, config: RackConfig, now: datetim
             lambda project: _details(store, project, wanted[project.model], config, numbers), state.projects
         )
         bases = {one.base for one in wanted.values() if isinstance(one, Want)}
-        trees = dict(
-            zip(bases, pool.map(lambda base: _record(store, state.ref(base)).tree, bases), strict=True)
-        )
-        return replace(state, bases={**state.bases, **trees}, projects=tuple(projects))
+        trees = dict(zip(bases, pool.map(lambda base: _tree(store, state.ref(base)), bases), strict=True))
+        known = {base: tree for base, tree in trees.items() if isinstance(tree, str)}
+        broken = {base: str(tree) for base, tree in trees.items() if isinstance(tree, Unreadable)}
+        return replace(state, bases={**state.bases, **known}, projects=tuple(projects), unreadable=broken)
 
 
 def _outline(
@@ -111,6 +111,13 @@ def read_attempt(store: Store, model: Model, base: BaseVersion, number: int) -> 
     key = layout.entry(layout.rebuild_log(model, base), number)
     attempt = Attempt.from_bytes(store.read(key) or b"", key)
     return attempt.model_copy(update={"number": number})
+
+
+def _tree(store: Store, base: Ref) -> str | Unreadable:
+    try:
+        return _record(store, base).tree
+    except Unreadable as error:
+        return error
 
 
 def _record(store: Store, ref: Ref) -> Record:
