@@ -849,7 +849,7 @@ class TestSchedules:
             bench.base(version="1.2")
             paths = [bench.files("A"), bench.files("B"), bench.files("A")]
             acts = [
-                lambda store, path=path: register_next_project(caller(bench.cellar, store), path)  # type: ignore[misc]
+                lambda store, path=path: register_next_project(caller(bench.cellar, store), path)
                 for path in paths
             ]
             answers = interleave(bench.cellar.store, lambda n: data.draw(st.integers(0, n - 1)), *acts)
@@ -892,7 +892,8 @@ class TestSchedules:
             bench.base(version="1.2")
             drafts = [tried(bench, content) for content in ("A", "B")]
             acts: list[Callable[[Store], Record | None]] = [
-                lambda store, draft=draft: finish(store, draft) for draft in drafts
+                lambda store, draft=draft: finish(store, draft)  # type: ignore[misc]
+                for draft in drafts
             ]
             acts.append(lambda store: Registrar(store).void(Ref("vit/vit-l/projectA/1.2.1")))
             answers = interleave(bench.cellar.store, lambda n: data.draw(st.integers(0, n - 1)), *acts)
