@@ -36,7 +36,7 @@ def rebuild_projects(
         conn_id: connection of type `cellar`.
         group_id: name of the task group.
         kwargs: for the tasks that train: `retries`, `pool`, `priority_weight`, `execution_timeout`,
-            `max_active_tis_per_dag`, `executor_config`, `train_timeout`, …
+            `max_active_tis_per_dag`, `executor_config`, `timeout`, …
 
     Returns:
         The task group, to put tasks before and after it.

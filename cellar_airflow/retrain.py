@@ -30,7 +30,7 @@ class RetrainFromBase(CellarOperator):
         base: for `model`: another base than the newest one that the rack's policy allows (templated).
         recipe: for `model`: what training needs besides the base; by default the project's own (templated).
         notes: free text for the record (templated).
-        train_timeout: seconds after which a command is ended.
+        timeout: seconds after which a command is ended.
 
     Example:
         RetrainFromBase(task_id="retrain", model="vit/vit-l/projectA", train=["torchrun", "train.py", "{base_dir}"])
@@ -49,7 +49,7 @@ class RetrainFromBase(CellarOperator):
         base: str | None = None,
         recipe: Mapping[str, Any] | None = None,
         notes: str = "",
-        train_timeout: float | None = None,
+        timeout: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -64,8 +64,9 @@ class RetrainFromBase(CellarOperator):
         self.base = base
         self.recipe = recipe
         self.notes = notes
-        self.train_timeout = train_timeout
+        self.timeout = timeout
         self._trainer: Trainer | None = None
+        self._shown = -1
 
     @no_vain_retries()
     def execute(self, context: Context) -> dict[str, Any]:
@@ -75,7 +76,7 @@ class RetrainFromBase(CellarOperator):
             AirflowSkipException: the rebuild needs nothing (more) from this run.
         """
         train = self.command or self.train
-        self._trainer = as_trainer(train, timeout=self.train_timeout, on_output=self._log_output)
+        self._trainer = as_trainer(train, timeout=self.timeout, on_output=self._log_output)
         common: dict[str, Any] = {
             "notes": self.notes,
             "origin": origin(context["ti"]),
@@ -94,8 +95,8 @@ class RetrainFromBase(CellarOperator):
         assert self._trainer is not None
         try:
             self._trainer(job)
-        except AirflowTaskTimeout as error:  # no Exception, and so it would not count as a failed training
-            raise TrainerTimeout(f"execution_timeout ended the training of {job.model}") from error
+        except AirflowTaskTimeout:  # no Exception, and so it would not count as a failed training
+            raise TrainerTimeout(f"execution_timeout ended the training of {job.model}") from None
 
     def _rebuild(
         self, rebuild: Mapping[str, Any], context: Context, common: dict[str, Any]
@@ -117,9 +118,11 @@ class RetrainFromBase(CellarOperator):
             self._trainer.kill()
 
     def _log_progress(self, fraction: float, metrics: Mapping[str, float]) -> None:
-        self.log.info(
-            "%3.0f %% %s", 100 * fraction, " ".join(f"{name}={value:g}" for name, value in metrics.items())
-        )
+        """Log each tenth once, however often a trainer reports."""
+        if (tenth := int(10 * fraction)) > self._shown:
+            self._shown = tenth
+            numbers = "".join(f", {name} {value:g}" for name, value in metrics.items())
+            self.log.info("%.0f %% done%s", 100 * fraction, numbers)
 
     def _log_output(self, line: str) -> None:
         self.log.info("%s", line)

@@ -70,7 +70,7 @@ def test_the_verbs_one_after_the_other(world: World) -> None:
     for line in (
         "chain_of_verbs trains ops/chain/projectA",
         "and warns",
-        "50 % loss=0.25",
+        "50 % done, loss 0.25",
         "0.1.2 is registered",
     ):
         assert line in log

@@ -68,14 +68,22 @@ def test_one_failing_project_stops_no_other_and_the_run_ends_red(world: World) -
 
 
 def test_airflows_own_retry_goes_on_with_the_same_attempt(world: World) -> None:
-    """The failure is written down on the last try only, and only the last try's end is the end of the attempt."""
+    """Only the last try's failure is written down; and whoever clears the failed task has asked for one more."""
     stale(world, "reb/retried", "unlucky")
     world.switch("unlucky", "fail")
-    state, tasks = world.run("retried")
+    run_id = world.start("retried")
+    state, tasks = world.finished("retried", run_id)
     assert state == "failed"
     assert tasks["rebuild_projects.rebuild[0]"]["try_number"] == 2
     (skip,) = world.cellar.plan("reb/retried").skips
     assert (skip.reason, skip.attempt) == ("failed_before", 2)  # started, failed
+
+    world.switch("unlucky", "work")
+    clear = {"dry_run": False, "dag_run_id": run_id, "only_failed": True, "include_downstream": True}
+    world.airflow.post("dags/retried/clearTaskInstances", clear)
+    state, tasks = world.finished("retried", run_id)
+    assert state == "success"
+    assert world.xcom(tasks["rebuild_projects.report"]) == ["reb/retried/unlucky/1.1.1"]
 
 
 def test_a_training_that_is_too_slow_has_failed(world: World) -> None:
