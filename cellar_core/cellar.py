@@ -473,6 +473,7 @@ class Cellar:
 
         Raises:
             UnknownTrainer: *train* cannot train; nothing was begun.
+            Yanked: The request has a version, and that was yanked.
             What else retrain raises. With *last_try*, plans then skip the project until somebody asks, or its recipe or
             the rack's rules change.
         """
@@ -481,8 +482,21 @@ class Cellar:
         how = {name: training[name] for name in ("timeout", "on_output") if name in training}
         trainer = as_trainer(train, **how)
         line = Line.on(todo.model, BaseVersion(str(todo.base.version)))
-        found = self._registrar.find_request
-        if record := found(line, todo.request):
+
+        def found() -> Record | None:
+            record = self._registrar.find_request(line, todo.request)
+            if record:
+                hint = f"to build it once more: cellar rebuild {todo.model} --again WHY"
+                lookup.refuse_yanked(self.store, record.ref, hint)
+            return record
+
+        def build() -> tuple[Record, bool]:
+            done = self.retrain(
+                todo.model, trainer, base=todo.base, recipe=todo.recipe, request=todo.request, **training
+            )
+            return done.record, done.created
+
+        if record := found():
             return Rebuilt.of("already", record)
         wanted = self._wanted(todo.model)
         if isinstance(wanted, Skip) or wanted.base != todo.base.version:
@@ -492,12 +506,8 @@ class Cellar:
             self.store,
             todo,
             holder,
-            lambda: (
-                self.retrain(
-                    todo.model, trainer, base=todo.base, recipe=todo.recipe, request=todo.request, **training
-                ).record
-            ),
-            found=lambda: found(line, todo.request),
+            build,
+            found=found,
             policy=self.config(todo.model.rack).digest(todo.model),
             last_try=last_try,
         )

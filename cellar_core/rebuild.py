@@ -60,7 +60,7 @@ def attempt(
     store: Store,
     rebuild: Rebuild,
     holder: str,
-    build: Callable[[], Record],
+    build: Callable[[], tuple[Record, bool]],
     *,
     found: Callable[[], Record | None],
     policy: str,
@@ -72,7 +72,7 @@ def attempt(
         store: The cellar's.
         rebuild: What the plan asked for.
         holder: Who runs it: scheduler, run, task and map index; the same for each try.
-        build: Trains and registers.
+        build: Trains and registers; gives the record, and whether it is this run's own.
         found: Looks for a version that the request already has.
         policy: The digest that a failure is remembered with.
         last_try: Whether the orchestrator will not try again by itself; only then is a failure written down.
@@ -83,7 +83,8 @@ def attempt(
     if isinstance(begun, str):
         return Rebuilt(outcome="skipped", model=rebuild.model, detail=begun)
     try:
-        return Rebuilt.of("built", build())
+        record, own = build()
+        return Rebuilt.of("built" if own else "already", record)
     except Superseded as error:
         _note(store, rebuild, begun, Event.LOST, why=str(error))
         record = found()
