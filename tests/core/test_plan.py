@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cellar_core import Plan, Reason, Rebuild, Recipe
+from cellar_core import Plan, Reason, Rebuild, Recipe, Skip
 from cellar_core.attempt import LOST_MOST, Attempt, Event, follow
 from cellar_core.digest import digest_json
 from cellar_core.layout import record
@@ -76,7 +76,8 @@ def only(
 ) -> tuple[Reason, str, str | None]:
     """The one decision of a plan: its reason, its sentence, and the base it is about."""
     made = plan(state, policy, now)
-    [decision] = [*made.rebuilds, *made.skips]
+    decisions: list[Rebuild | Skip] = [*made.rebuilds, *made.skips]
+    [decision] = decisions
     assert bool(made) is isinstance(decision, Rebuild)
     return decision.reason, decision.sentence, str(decision.base.version) if decision.base else None
 
@@ -550,7 +551,7 @@ def test_deterministic_and_independent_of_order(
 def test_each_project_is_decided_once(state: RackState, policy: RackConfig) -> None:
     """Every project is in the plan, once, with a sentence."""
     made = plan(state, policy, NOW)
-    decided = [*made.rebuilds, *made.skips]
+    decided: list[Rebuild | Skip] = [*made.rebuilds, *made.skips]
     assert sorted(str(one.model) for one in decided) == sorted(str(one.model) for one in state.projects)
     assert all(one.sentence for one in decided)
     assert bool(made) is bool(made.rebuilds)
