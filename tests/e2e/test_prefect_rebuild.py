@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -89,6 +90,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
         yield server
 
 
+@contextmanager
+def serving(
+    server: PrefectServer, script: Path, cellar: Cellar, name: str = "rebuild-projects"
+) -> Iterator[ServedFlow]:
+    """Serve a script for one test: its automations would go on making runs that nobody is there to execute."""
+    with server.serve(
+        script, env={"CELLAR_URL": cellar.url}, deployment=f"rebuild-projects/{name}"
+    ) as served:
+        yield served
+        with server.client() as client:
+            for automation in served.automations():
+                client.delete_automation(automation.id)
+
+
 class Place:
     """A directory with the user's files, and a cellar in which two projects stand on the newest base."""
 
@@ -111,9 +126,6 @@ class Place:
         path = self.directory / "retune.py"
         path.write_text(text)
         return path
-
-    def env(self) -> dict[str, str]:
-        return {"CELLAR_URL": self.cellar.url}
 
     def bump(self, served: ServedFlow, text: str) -> None:
         """Register a base in a process of its own, by the task that announces it."""
@@ -148,7 +160,7 @@ def test_a_base_that_another_process_registers_rebuilds_the_projects_at_once(
     server: PrefectServer, place: Place
 ) -> None:
     script = place.script(retune("by-event"))
-    with server.serve(script, env=place.env(), deployment="rebuild-projects/by-event") as served:
+    with serving(server, script, place.cellar, "by-event") as served:
         place.bump(served, "base two")
         begun = time.monotonic()
         until(lambda: place.rebuilt("1.1.1"), timeout=120, what="the projects to be rebuilt")
@@ -168,7 +180,7 @@ def test_a_base_that_another_process_registers_rebuilds_the_projects_at_once(
 
 def test_a_base_that_nobody_announced_is_found_by_the_schedule(server: PrefectServer, place: Place) -> None:
     script = place.script(retune("by-schedule", interval=5))
-    with server.serve(script, env=place.env(), deployment="rebuild-projects/by-schedule") as served:
+    with serving(server, script, place.cellar, "by-schedule") as served:
         place.cellar.register_base(RACK, place.payload("base two"), bump="minor")
         begun = time.monotonic()
         until(lambda: place.rebuilt("1.1.1"), timeout=120, what="a scheduled run to rebuild the projects")
@@ -179,7 +191,7 @@ def test_a_base_that_nobody_announced_is_found_by_the_schedule(server: PrefectSe
 def test_a_burst_of_bumps_is_one_run_when_debounced(server: PrefectServer, place: Place) -> None:
     script = place.script(retune("debounced", debounce=8))
     (place.directory / "burst.py").write_text(BURST)
-    with server.serve(script, env=place.env(), deployment="rebuild-projects/debounced") as served:
+    with serving(server, script, place.cellar, "debounced") as served:
         served.run(place.directory / "burst.py")
         until(
             lambda: place.rebuilt("1.3.1"), timeout=120, what="the projects to be rebuilt onto the last base"
@@ -192,7 +204,9 @@ def test_a_burst_of_bumps_is_one_run_when_debounced(server: PrefectServer, place
 def worker(server: PrefectServer, place: Place) -> Iterator[Child]:
     """A worker of a process pool, made by its first start."""
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "gpu", "--type", "process"]
-    child = Child(command, log=place.directory / "worker.log", env={**server.env, **place.env()})
+    child = Child(
+        command, log=place.directory / "worker.log", env={**server.env, "CELLAR_URL": place.cellar.url}
+    )
     try:
         with server.client() as client:
             until(
@@ -207,7 +221,7 @@ def worker(server: PrefectServer, place: Place) -> Iterator[Child]:
 
 def test_each_rebuild_can_be_a_run_on_a_work_pool(server: PrefectServer, place: Place, worker: Child) -> None:
     script = place.script(ON_A_WORK_POOL)
-    with server.serve(script, env=place.env(), deployment="rebuild-projects/dispatcher") as served:
+    with serving(server, script, place.cellar, "dispatcher") as served:
         place.bump(served, "base two")
         until(
             lambda: worker.check() or place.rebuilt("1.1.1"),
@@ -229,7 +243,7 @@ def test_the_examples_tell_one_story(server: PrefectServer, tmp_path: Path) -> N
     (tmp_path / "again.py").write_text(
         "from prefect_register import publish_base\n\npublish_base(epochs=20)\n"
     )
-    with server.serve(tmp_path / "prefect_retrain.py", env={"CELLAR_URL": cellar.url}) as served:
+    with serving(server, tmp_path / "prefect_retrain.py", cellar) as served:
         served.run(tmp_path / "prefect_register.py")
         served.run(tmp_path / "again.py")
         until(
@@ -248,7 +262,7 @@ def test_a_cancelled_run_ends_its_commands_and_the_next_one_rebuilds(
     wait = f"echo $$ > {pids}/$$; sleep 600 & until [ -e {free} ]; do sleep 0.2; done"
     command = f'{wait}; echo x > "$CELLAR_OUTPUT_DIR/w"'
     script = place.script(retune("cancelled", train=["sh", "-c", command]))
-    with server.serve(script, env=place.env(), deployment="rebuild-projects/cancelled") as served:
+    with serving(server, script, place.cellar, "cancelled") as served:
         place.bump(served, "base two")
         until(lambda: len(list(pids.iterdir())) == len(PROJECTS), timeout=120, what="the commands to run")
         groups = [int(pid.name) for pid in pids.iterdir()]
