@@ -107,12 +107,13 @@ def as_trainer(
         return train
     if isinstance(train, str):
         return _entry_point(train)
-    if train and all(isinstance(word, str) for word in train):
-        if shutil.which(train[0]) is None:
+    words: object = train  # whatever a user really gave
+    if isinstance(words, Sequence) and words and all(isinstance(word, str) for word in words):
+        if shutil.which(words[0]) is None:
             raise UnknownTrainer(
-                f"there is no command {train[0]!r}; is it on the PATH, or is ./ missing before it?"
+                f"there is no command {words[0]!r}; is it on the PATH, or is ./ missing before it?"
             )
-        return Command(tuple(train), timeout, on_output)
+        return Command(tuple(words), timeout, on_output)
     raise UnknownTrainer(
         f"{train!r} cannot train: give a callable, 'pkg.mod:train', or a command such as ['python', 'train.py']"
     )
@@ -123,7 +124,7 @@ def _entry_point(text: str) -> Trainer:
 
     try:
         found = EntryPoint(name="train", value=text, group="").load() if ":" in text else None
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, SyntaxError) as error:
         raise UnknownTrainer(
             f"{text!r} cannot be imported ({error}); is it on the PYTHONPATH of this process?"
         ) from error
@@ -170,7 +171,7 @@ class Command:
                 f"{self._words[0]} had not trained {job.model} after {self._timeout:g} s and was ended"
             )
         if status:
-            how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit code {status}"
+            how = f"signal {_signal_name(-status)}" if status < 0 else f"exit code {status}"
             raise TrainerFailed(f"{' '.join(self._words)} ended with {how}; its output says why")
 
     def kill(self, grace: float = GRACE) -> None:
@@ -208,11 +209,15 @@ class Command:
         """Pass its lines on until it ends; a child of it that keeps its output open does not keep us waiting."""
         lines: SimpleQueue[str | None] = SimpleQueue()
         threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
+        ended = False
         while True:
+            if not ended and process.poll() is not None:
+                ended = True
+                self.kill()  # else a child that goes on writing would keep us reading
             try:
                 line = lines.get(timeout=0.5)
             except Empty:
-                if process.poll() is None:
+                if not ended:
                     continue
                 break
             if line is None:
@@ -289,6 +294,10 @@ def _fill(word: str, facts: Mapping[str, str]) -> str:
     for name, value in facts.items():
         word = word.replace(f"{{{name}}}", value)
     return word
+
+
+def _signal_name(number: int) -> str:
+    return signal.Signals(number).name if number in list(signal.Signals) else str(number)  # 40 has no name
 
 
 def _signal_group(group: int, number: int) -> bool:
