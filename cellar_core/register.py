@@ -304,7 +304,9 @@ class Registrar:
             if standing := self._store.read(key):
                 found = self._parse(standing, record.ref)
                 return (found, False) if found else None
-        return record, True
+        return Record.from_bytes(
+            data, key
+        ), True  # as readers see it: in JSON, NaN is null and a tuple a list
 
 
 def _agree(draft: Draft, ref: Ref, claim: Claim) -> None:
