@@ -56,4 +56,4 @@ def ended(name: str, ti: RuntimeTaskInstance) -> str | None:
 
 def origin(ti: RuntimeTaskInstance) -> Origin:
     """Where a version came from, for its record."""
-    return Origin(run={"orchestrator": "airflow", "task": holder(ti), "try": str(ti.try_number)})
+    return Origin(run={"orchestrator": "airflow", "run": holder(ti), "try": str(ti.try_number)})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -14,6 +13,7 @@ from cellar_airflow.holder import ended
 from cellar_airflow.operator import CellarOperator
 from cellar_core import Plan, Reason
 from cellar_core.log import ChangedMeanwhile
+from cellar_core.narrate import plan_lines
 
 
 class PlanRebuilds(CellarOperator):
@@ -42,7 +42,8 @@ class PlanRebuilds(CellarOperator):
         plan = self.cellar.plan(self.rack)
         if self._mark_lost(plan, context):
             plan = self.cellar.plan(self.rack)
-        self._log(plan)
+        for line in plan_lines(plan):
+            self.log.info("%s", line)
         rebuilds: list[dict[str, Any]] = plan.model_dump(mode="json")["rebuilds"]
         most = conf.getint("core", "max_map_length", fallback=1024)
         if len(rebuilds) > most:
@@ -58,18 +59,3 @@ class PlanRebuilds(CellarOperator):
                     self.cellar.mark_lost(skip, f"its task ended as {state}")
                 lost = True
         return lost
-
-    def _log(self, plan: Plan) -> None:
-        self.log.info("The newest base of %s is %s.", plan.rack, plan.head)
-        for rebuild in plan.rebuilds:
-            self.log.info("Rebuild %s onto %s: %s", rebuild.model, rebuild.base, rebuild.sentence)
-        for skip in plan.skips:
-            if skip.reason is not Reason.UP_TO_DATE:
-                self.log.info("Leave %s (%s): %s", skip.model, skip.reason, skip.sentence)
-        current = Counter(skip.reason for skip in plan.skips)[Reason.UP_TO_DATE]
-        self.log.info(
-            "%d to rebuild, %d up to date, %d in all.",
-            len(plan.rebuilds),
-            current,
-            len(plan.rebuilds) + len(plan.skips),
-        )

@@ -12,6 +12,7 @@ from cellar_airflow.errors import no_vain_retries
 from cellar_airflow.holder import holder, origin
 from cellar_airflow.operator import CellarOperator
 from cellar_core import RetrainJob
+from cellar_core.narrate import by_tenths
 from cellar_core.trainer import Command, Train, Trainer, TrainerTimeout, as_trainer
 
 
@@ -66,7 +67,6 @@ class RetrainFromBase(CellarOperator):
         self.notes = notes
         self.timeout = timeout
         self._trainer: Trainer | None = None
-        self._shown = -1
 
     @no_vain_retries()
     def execute(self, context: Context) -> dict[str, Any]:
@@ -76,11 +76,11 @@ class RetrainFromBase(CellarOperator):
             AirflowSkipException: the rebuild needs nothing (more) from this run.
         """
         train = self.command or self.train
-        self._trainer = as_trainer(train, timeout=self.timeout, on_output=self._log_output)
+        self._trainer = as_trainer(train, timeout=self.timeout, on_output=self._say)
         common: dict[str, Any] = {
             "notes": self.notes,
             "origin": origin(context["ti"]),
-            "on_progress": self._log_progress,
+            "on_progress": by_tenths(self._say),
         }
         if self.rebuild is not None:
             return self._rebuild(self.rebuild, context, common)
@@ -117,12 +117,5 @@ class RetrainFromBase(CellarOperator):
         if isinstance(self._trainer, Command):
             self._trainer.kill()
 
-    def _log_progress(self, fraction: float, metrics: Mapping[str, float]) -> None:
-        """Log each tenth once, however often a trainer reports."""
-        if (tenth := int(10 * fraction)) > self._shown:
-            self._shown = tenth
-            numbers = "".join(f", {name} {value:g}" for name, value in metrics.items())
-            self.log.info("%.0f %% done%s", 100 * fraction, numbers)
-
-    def _log_output(self, line: str) -> None:
+    def _say(self, line: str) -> None:
         self.log.info("%s", line)

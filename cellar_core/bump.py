@@ -68,7 +68,8 @@ def pin(store: Store, chosen: Spot, bump: Bump, holder: str) -> Spot:
         holder: The orchestrator's task, the same for each try.
     """
     model = chosen.line.model
-    key = layout.pinned_line(model, digest_json(holder))
+    # Of each kind one: a task may make a minor bump and then a major one.
+    key = layout.pinned_line(model, digest_json(holder, bump))
     ours = canonical({"schema": 1, "line": chosen.line.stem[0], "holder": holder})
     if store.create(key, ours):
         return chosen

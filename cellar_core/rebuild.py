@@ -75,7 +75,8 @@ def attempt(
         build: Trains and registers; gives the record, and whether it is this run's own.
         found: Looks for a version that the request already has.
         policy: The digest that a failure is remembered with.
-        last_try: Whether the orchestrator will not try again by itself; only then is a failure written down.
+        last_try: Whether the orchestrator will not try again by itself; only then is a failure written down, or if
+            trying again cannot help: then no orchestrator does.
     """
     if record := found():
         return Rebuilt.of("already", record)
@@ -94,7 +95,7 @@ def attempt(
             else Rebuilt(outcome="skipped", model=rebuild.model, detail=str(error))
         )
     except Exception as error:
-        if last_try:
+        if last_try or (isinstance(error, CellarError) and not error.retryable):
             _note(store, rebuild, begun, Event.FAILED, policy=policy, why=_short(error))
         raise
     except BaseException:

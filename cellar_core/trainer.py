@@ -151,6 +151,7 @@ class Command:
 
     def __call__(self, job: RetrainJob) -> None:
         """Run it; raises TrainerFailed or TrainerTimeout. Whatever happens, its process group has ended afterwards."""
+        self._timed_out = False
         scratch = job.output_dir.with_name("job")
         scratch.mkdir()
         facts = _facts(job, scratch)

@@ -12,6 +12,7 @@ from prefect.logging import get_logger, get_run_logger
 from prefect.settings import get_current_settings
 
 from cellar_core import Origin
+from cellar_core.narrate import by_tenths
 
 Logger: TypeAlias = "logging.Logger | logging.LoggerAdapter[logging.Logger]"
 
@@ -56,18 +57,10 @@ def last_try() -> bool:
 def origin() -> Origin:
     """Where a version that is registered now comes from."""
     run = flow_run_id()
-    return Origin(run={"prefect_flow_run": run} if run else {})
+    return Origin(run={"orchestrator": "prefect", "run": run} if run else {})
 
 
 def log_progress(what: object) -> Callable[[float, Mapping[str, float]], None]:
-    """What logs the progress of a training: each tenth once, however often a trainer reports."""
-    logger, shown = run_logger(), -1
-
-    def report(fraction: float, metrics: Mapping[str, float]) -> None:
-        nonlocal shown
-        if (tenth := int(10 * fraction)) > shown:
-            shown = tenth
-            numbers = "".join(f", {name} {value:g}" for name, value in metrics.items())
-            logger.info("%s: %.0f %% done%s", what, 100 * fraction, numbers)
-
-    return report
+    """What logs the progress of a training of *what*."""
+    logger = run_logger()
+    return by_tenths(lambda line: logger.info("%s: %s", what, line))

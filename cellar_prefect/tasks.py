@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections import Counter
 from collections.abc import Coroutine, Mapping
 from os import PathLike
 from typing import Any, ParamSpec, TypeVar
@@ -18,7 +17,8 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from cellar_core import Bump, CellarError, Model, Plan, Reason, Recipe, Record, Registered
+from cellar_core import Bump, CellarError, Model, Plan, Recipe, Record, Registered
+from cellar_core.narrate import plan_lines
 from cellar_core.trainer import Train
 from cellar_prefect.block import Where, open_cellar
 from cellar_prefect.events import announce
@@ -172,20 +172,9 @@ def plan_rebuilds(rack: str, *, cellar: Where = None) -> Plan:
     plan = opened.plan(rack)
     if mark_lost(opened, plan):
         plan = opened.plan(rack)
-    _log(plan)
+    for line in plan_lines(plan):
+        run_logger().info("%s", line)
     return plan
-
-
-def _log(plan: Plan) -> None:
-    logger = run_logger()
-    logger.info("the newest base of %s is %s", plan.rack, plan.head or "not there yet")
-    for rebuild in plan.rebuilds:
-        logger.info("rebuild %s onto %s: %s", rebuild.model, rebuild.base, rebuild.sentence)
-    for skip in plan.skips:
-        if skip.reason is not Reason.UP_TO_DATE:
-            logger.info("leave %s (%s): %s", skip.model, skip.reason, skip.sentence)
-    current = Counter(skip.reason for skip in plan.skips)[Reason.UP_TO_DATE]
-    logger.info("%d to rebuild, %d up to date", len(plan.rebuilds), current)
 
 
 aregister_model = _twin(register_model)

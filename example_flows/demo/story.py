@@ -122,9 +122,7 @@ class Story:
     def rebuilt_by(self) -> str | None:
         """Which orchestrator has rebuilt a project here: `airflow`, `prefect`, or None yet."""
         records = (record for project in PROJECTS for record in self.cellar.records(project))
-        return next(
-            (record.origin.run.get("orchestrator", "prefect") for record in records if record.request), None
-        )
+        return next((record.origin.run["orchestrator"] for record in records if record.request), None)
 
     def watch(self, orchestrator: Orchestrator) -> None:
         """Tell what the orchestrator does, as it happens, until its run has ended and every project is rebuilt.

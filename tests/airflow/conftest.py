@@ -15,26 +15,10 @@ import pytest
 
 from cellar_core import Cellar
 from example_flows.demo.airflow_server import AirflowServer
+from tests.readme import write_script
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parents[1] / "example_flows"
-
-SHORTEST = """\
-from airflow.sdk import dag
-from cellar_airflow import base_bumped, rebuild_projects
-from train import train
-
-@dag(schedule=base_bumped("shortest/one"))
-def retune():
-    rebuild_projects("shortest/one", train=train)
-
-retune()
-"""
-TRAIN = """\
-def train(job):
-    text = (job.base_dir / "weights.txt").read_text()
-    (job.output_dir / "weights.txt").write_text(f"{text} tuned for {job.model.project}")
-"""
 
 
 @dataclass(frozen=True)
@@ -124,8 +108,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     (directory / "switches").mkdir()
     dags = directory / "dags"
     shutil.copytree(HERE / "dags", dags)
-    (dags / "retune.py").write_text(SHORTEST)
-    (dags / "train.py").write_text(TRAIN)
+    shortest = write_script("dags/retune.py", directory)  # with a rack of its own
+    shortest.write_text(shortest.read_text().replace("vit/vit-l", "shortest/one"))
+    write_script("train.py", dags)
     for example in EXAMPLES.glob("airflow_*.py"):
         shutil.copy(example, dags)
     cellar = Cellar.init(directory / "cellar")

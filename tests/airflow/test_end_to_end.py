@@ -62,7 +62,7 @@ def test_a_bump_rebuilds_all_projects_and_only_airflow_acts(
         record = world.cellar.resolve(model)
         assert record.parent
         assert str(record.parent.ref) == "shortest/one/base/1.1"
-        assert quote(run["dag_run_id"]) in record.origin.run["task"]
+        assert quote(run["dag_run_id"]) in record.origin.run["run"]
     shown = {task["rendered_map_index"] for name, task in tasks.items() if "rebuild[" in name}
     assert shown == {f"shortest/one/project{letter}" for letter in "ABC"}
 

@@ -79,7 +79,7 @@ def test_the_verbs_one_after_the_other(world: World) -> None:
     assert by_function["metrics"] == {"accuracy": len("chain x 6") / 100}
     assert by_function["recipe"]["parameters"] == {"epochs": 3}
     run = by_function["origin"]["run"]
-    assert run["task"].startswith(f"{world.airflow.url}/dags/chain_of_verbs/runs/")
+    assert run["run"].startswith(f"{world.airflow.url}/dags/chain_of_verbs/runs/")
     assert by_function["origin"]["python"]
 
     assert world.xcom(tasks["resolve"]) == by_function

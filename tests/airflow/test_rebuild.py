@@ -48,7 +48,7 @@ def test_one_failing_project_stops_no_other_and_the_run_ends_red(world: World) -
     state, tasks = world.run("mixed")
     assert state == "success"
     plan = world.log(tasks["rebuild_projects.plan"])
-    assert "Leave reb/mixed/bad (failed_before)" in plan
+    assert "leave reb/mixed/bad (failed_before)" in plan
     assert "the data has a hole" in plan
     assert "reb/mixed/deadly: its rebuild is lost" in plan
     assert world.xcom(tasks["rebuild_projects.report"]) == ["reb/mixed/deadly/1.1.1"]
@@ -102,3 +102,14 @@ def test_a_run_without_a_plan_is_red(world: World) -> None:
     assert state == "failed"
     assert "there is no rack reb/nowhere" in world.log(tasks["rebuild_projects.plan"])
     assert "There is no plan" in world.log(tasks["rebuild_projects.report"])
+
+
+def test_a_broken_rule_is_a_failure_at_once(world: World) -> None:
+    """It is not retried, and it is remembered although Airflow had tries left."""
+    stale(world, "reb/rules", "empty")
+    world.switch("empty", "write nothing")
+    state, tasks = world.run("rules")
+    assert state == "failed"
+    assert tasks["rebuild_projects.rebuild[0]"]["try_number"] == 1
+    (skip,) = world.cellar.plan("reb/rules").skips
+    assert (skip.reason, skip.attempt) == ("failed_before", 2)

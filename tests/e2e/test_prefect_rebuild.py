@@ -141,7 +141,7 @@ class Place:
         """Who created the flow runs that made the version of each project."""
         with served.server.client() as client:
             records = [self.cellar.resolve(f"{RACK}/{project}/{version}") for project in PROJECTS]
-            runs = [client.read_flow_run(UUID(record.origin.run["prefect_flow_run"])) for record in records]
+            runs = [client.read_flow_run(UUID(record.origin.run["run"])) for record in records]
         return {run.created_by.type for run in runs if run.created_by}
 
 
@@ -228,10 +228,7 @@ def test_each_rebuild_can_be_a_run_on_a_work_pool(server: PrefectServer, place: 
             timeout=120,
             what="the worker to rebuild the projects",
         )
-        runs = {
-            str(place.cellar.resolve(f"{RACK}/{project}").origin.run["prefect_flow_run"])
-            for project in PROJECTS
-        }
+        runs = {str(place.cellar.resolve(f"{RACK}/{project}").origin.run["run"]) for project in PROJECTS}
         assert len(runs) == len(PROJECTS)
         assert runs.isdisjoint(str(run.id) for run in served.flow_runs())
 

@@ -116,7 +116,7 @@ class TestRegister:
             register_model(f"{RACK}/base", payload("one"), bump="major", cellar=CellarBlock(url=cellar.url))
 
         state = publish(return_state=True)
-        run = cellar.resolve(f"{RACK}/base").origin.run["prefect_flow_run"]
+        run = cellar.resolve(f"{RACK}/base").origin.run["run"]
         assert run == str(state.state_details.flow_run_id)
 
 
@@ -264,6 +264,6 @@ class TestTwins:
             registered = await aregister_model(f"{RACK}/base", payload("one"), bump="major")
             record = await aresolve_model(f"{RACK}/base@latest")
             assert record == registered.record
-            return str(record.origin.run["prefect_flow_run"])
+            return str(record.origin.run["run"])
 
         assert asyncio.run(publish())
