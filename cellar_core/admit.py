@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import to_json
 
 from cellar_core import bump as bumping
 from cellar_core import lookup, names
@@ -20,7 +21,16 @@ from cellar_core.register import Draft, Spot
 from cellar_core.store import Store
 from cellar_core.version import BaseVersion, Bump, ProjectVersion
 
-__all__ = ["BaseMismatch", "InvalidRecipe", "base_spot", "metrics", "parent", "project", "recipe"]
+__all__ = [
+    "BaseMismatch",
+    "InvalidMetrics",
+    "InvalidRecipe",
+    "base_spot",
+    "metrics",
+    "parent",
+    "project",
+    "recipe",
+]
 
 
 class BaseMismatch(CellarError, ValueError):
@@ -29,6 +39,10 @@ class BaseMismatch(CellarError, ValueError):
 
 class InvalidRecipe(CellarError, ValueError):
     """A recipe is not valid; the field is named. Trying again does not help."""
+
+
+class InvalidMetrics(CellarError, ValueError):
+    """Metrics are not plain JSON. Trying again does not help."""
 
 
 def project(model: Model | str) -> Model:
@@ -47,8 +61,18 @@ def recipe(given: Recipe | Mapping[str, Any] | None) -> Recipe:
         raise InvalidRecipe(f"the recipe is not valid: {problems(error)}") from None
 
 
-def metrics(config: RackConfig, payload: Payload) -> Mapping[str, Any]:
-    """What the rack's result file in the directory says; nothing if there is none."""
+def metrics(config: RackConfig, payload: Payload, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """What was *given*, or else what the rack's result file in the directory says; raises InvalidMetrics."""
+    found = _results(config, payload) if given is None else given
+    try:
+        to_json(found)
+    except ValueError as error:
+        hint = "give plain numbers and text, such as by float()"
+        raise InvalidMetrics(f"the metrics cannot be written as JSON ({error}); {hint}") from None
+    return found
+
+
+def _results(config: RackConfig, payload: Payload) -> Mapping[str, Any]:
     file = payload.root / config.document.result_file
     if not file.is_file():
         return {}

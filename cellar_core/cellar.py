@@ -205,8 +205,11 @@ class Cellar:
             SourceChanged: A file changed meanwhile; nothing was registered, trying again helps.
         """
         rack = Rack(rack)
-        if (bump is None) == (version is None):
-            raise NoBumpGiven("give either bump= (minor or major) or an exact version=, such as 1.0")
+        if (bump is None) == (version is None) or bump not in (None, *Bump):
+            raise NoBumpGiven(
+                "give either bump= (minor or major) or an exact version=, such as 1.0; "
+                f"not bump={bump!r}, version={version!r}"
+            )
         seen = BaseVersion(after) if after is not None else None
         draft = Draft(
             model=rack.base,
@@ -221,16 +224,9 @@ class Cellar:
         )
         if draft.recipe.pretrained:
             lookup.record(self.store, draft.recipe.pretrained)
-        created = self.create_rack(rack)
-        registered = self._register(
-            draft, lambda config: admit.base_spot(self.store, draft, config, seen, holder)
-        )
-        notice = f"created rack {rack}; its rules and policy: {layout.config(rack)}"
-        return (
-            registered.model_copy(update={"notices": (notice, *registered.notices)})
-            if created
-            else registered
-        )
+        if seen:
+            names.require_rack(self.store, rack)
+        return self._register(draft, lambda config: admit.base_spot(self.store, draft, config, seen, holder))
 
     def register_project(
         self,
@@ -282,23 +278,29 @@ class Cellar:
             notes=notes,
             origin=origin,
         )
-        names.keep_spelling(self.store, model)
         line = Line.on(model, BaseVersion(str(base.version)))
         return self._register(draft, lambda config: Spot(line))
 
     def _register(self, draft: Draft, spot: Callable[[RackConfig], Spot]) -> Registered:
         config = self.config(draft.model.rack)
         config.check(draft.payload.files)
-        found = admit.metrics(config, draft.payload) if draft.metrics is None else draft.metrics
+        found = admit.metrics(config, draft.payload, draft.metrics)
         draft = replace(draft, metrics=found, origin=origin.complete(draft.origin))
+        notices = self._name(draft.model)  # only now: what is refused leaves no name behind
         record, created = self._registrar.register(draft, lambda: spot(config))
-        if created:
-            return Registered(ref=record.ref, record=record, created=True)
-        lookup.refuse_yanked(
-            self.store, record.ref, "it is this very content; give again= to number it once more"
-        )
-        notice = f"the same content and recipe were already {record.ref}"
-        return Registered(ref=record.ref, record=record, created=False, notices=(notice,))
+        if not created:
+            hint = "it is this very content; give again= to number it once more"
+            lookup.refuse_yanked(self.store, record.ref, hint)
+            notices = (*notices, f"the same content and recipe were already {record.ref}")
+        return Registered(ref=record.ref, record=record, created=created, notices=notices)
+
+    def _name(self, model: Model) -> tuple[str, ...]:
+        """Give *model* its name, and its rack if it is a base; what is worth telling of that."""
+        if not model.is_base:
+            names.keep_spelling(self.store, model)
+        elif self.create_rack(model.rack):
+            return (f"created rack {model.rack}; its rules and policy: {layout.config(model.rack)}",)
+        return ()
 
     @property
     def _registrar(self) -> Registrar:
