@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from cellar_core.digest import Digest, digest_json
+from cellar_core.digest import Digest, canonical, digest_json
 from cellar_core.errors import CellarError
 from cellar_core.ref import Model, Ref
 from cellar_core.version import Bump
@@ -117,6 +117,14 @@ class FileEntry(_Value):
     size: int = Field(ge=0)
     digest: Digest
 
+    @field_validator("path")
+    @classmethod
+    def _stays_below(cls, path: str) -> str:
+        if any(part in ("", ".", "..") for part in path.split("/")):
+            message = f"{path!r} leads out of the version's directory"
+            raise ValueError(message)
+        return path
+
 
 class Parent(_Value):
     """The base that a project's version was made from, and the digest of that base's files."""
@@ -140,6 +148,8 @@ class Recipe(_Value):
         pretrained: For a base: the earlier base whose weights it starts from. Never a project's model.
     """
 
+    model_config = ConfigDict(ser_json_inf_nan="constants")  # so that NaN is seen, and refused
+
     code: str | None = None
     data: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = Field(default_factory=dict)
@@ -154,6 +164,16 @@ class Recipe(_Value):
             message = f"{ref} is a project's model: nothing is ever tuned from a tuned model; name a base"
             raise ValueError(message)
         return ref
+
+    @model_validator(mode="after")
+    def _is_json(self) -> Self:
+        for name in self.model_fields_set:
+            try:
+                canonical(self.model_dump(mode="json", include={name}))
+            except ValueError as error:
+                message = f"{name} must be plain JSON, without NaN ({error})"
+                raise ValueError(message) from None
+        return self
 
     def facts(self) -> dict[str, Any]:
         """What is really said, as plain JSON: fields left at their default do not count."""
