@@ -119,7 +119,7 @@ def _check_name(name: str, directory: Path) -> None:
 
 
 def _check_link(path: Path, top: Path) -> None:
-    target = path.resolve()
+    target = Path(os.path.realpath(path))  # Path.resolve raises for a link to itself
     if not target.exists():
         raise InvalidPayload(
             f"{path} is a link to {target}, which is not there; remove it or copy the file in"
