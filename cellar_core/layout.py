@@ -60,9 +60,13 @@ def rack(of: Rack) -> str:
     return f"{RACKS}{of}.json"
 
 
-def parse_rack(key: str) -> Rack:
-    """The rack that such a key is of."""
-    return Rack(key.removeprefix(RACKS).removesuffix(".json"))
+def parse_rack(key: str) -> Rack | None:
+    """The rack that such a key is of; None for a foreign file."""
+    text = key.removeprefix(RACKS)
+    try:
+        return Rack(text.removesuffix(".json")) if text.endswith(".json") else None
+    except InvalidRef:
+        return None
 
 
 def name(of: Model) -> str:

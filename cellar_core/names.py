@@ -25,7 +25,11 @@ class NoSuchRack(CellarError, LookupError):
 
 def racks(store: Store) -> list[Rack]:
     """All racks, by name."""
-    return sorted(layout.parse_rack(key) for key in store.find(layout.RACKS))
+    return _racks(store, layout.RACKS)
+
+
+def _racks(store: Store, prefix: str) -> list[Rack]:
+    return sorted(filter(None, map(layout.parse_rack, store.find(prefix))))
 
 
 def create_rack(store: Store, rack: Rack) -> bool:
@@ -39,10 +43,8 @@ def create_rack(store: Store, rack: Rack) -> bool:
     for parent in rack.parents:
         if store.read(layout.rack(parent)) is not None:
             raise NameTaken(f"{rack} would lie below rack {parent}; choose another name")
-    if below := store.find(f"{layout.RACKS}{rack}/"):
-        raise NameTaken(
-            f"{rack} would lie above rack {listing(layout.parse_rack(key) for key in below)}; choose another name"
-        )
+    if below := _racks(store, f"{layout.RACKS}{rack}/"):
+        raise NameTaken(f"{rack} would lie above rack {listing(below)}; choose another name")
     _spell(store, layout.name(rack.base), str(rack.base))
     store.create(layout.config(rack), TEMPLATE.format(rack=rack).encode())
     facts = {"schema": 1, "rack": str(rack), "by": who(), "nonce": uuid.uuid4().hex}
