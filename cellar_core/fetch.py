@@ -45,17 +45,24 @@ def pull(
         TargetExists, PayloadMissing, PayloadCorrupt: see there; *target* is as it was.
     """
     target = target.absolute()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise TargetExists(f"{target} exists and is not empty; name a new directory, or remove it")
+    _refuse_taken(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
     try:
         partial.mkdir()
         _each_file(record, lambda entry: _copy(store, record, entry, partial / entry.path, on_bytes))
         partial.rename(target)
+    except OSError:
+        _refuse_taken(target)  # by somebody who was faster
+        raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
+
+
+def _refuse_taken(target: Path) -> None:
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise TargetExists(f"{target} exists and is not empty; name a new directory, or remove it")
 
 
 def verify(store: Store, record: Record, on_bytes: Callable[[int], object] = lambda count: None) -> None:
