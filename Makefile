@@ -44,7 +44,7 @@ test-plain: $(PLAIN:%=test-%) ## Check that today's unpinned releases install, a
 # The tests import the installed wheel: pytest puts nothing of the checkout before it on sys.path.
 .PHONY: $(PINNED:%=test-%) $(PLAIN:%=test-%)
 $(PINNED:%=test-%): test-%: build/envs/%/.stamp
-	build/envs/$*/bin/pytest tests --pyargs cellar_core $(addprefix cellar_,$(call orchestrators,$*))
+	build/envs/$*/bin/pytest --numprocesses=2 --dist=loadgroup tests --pyargs cellar_core $(addprefix cellar_,$(call orchestrators,$*))
 $(PLAIN:%=test-%): test-%: build/envs/%/.stamp
 	build/envs/$*/bin/pytest tests/packaging
 
@@ -64,11 +64,12 @@ benchmarks: $(call env,airflow) $(call env,prefect) ## Measure every figure that
 .PHONY: constraints
 constraints: $(PINNED:%=compile-%) ## Compile constraints/ anew from pyproject.toml and today's releases
 
+# A week old at least: some releases are withdrawn on their first days.
 .PHONY: $(PINNED:%=compile-%)
 $(PINNED:%=compile-%): compile-%: $(TOOLS)
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate \
-		--custom-compile-command "make constraints" \
-		$(if $(findstring oldest,$*),--resolution lowest-direct) \
+		--exclude-newer '7 days' $(if $(findstring oldest,$*),--resolution lowest-direct) \
+		--custom-compile-command 'make constraints' \
 		$(addprefix --extra ,$(call extras,$*)) \
 		--output-file constraints/$*.txt pyproject.toml
 

@@ -40,6 +40,13 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     return True if MISSING.intersection(words) else None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one worker run the tests that share a server: those of an adapter's directory, else those of a file."""
+    for item in items:
+        shares = item.path.parent.name in {"airflow", "prefect"}
+        item.add_marker(pytest.mark.xdist_group(str(item.path.parent if shares else item.path)))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Let a skip fail that `skips.txt` does not list, and each xfail."""
