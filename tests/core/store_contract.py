@@ -82,27 +82,24 @@ class StoreContract:
             assert store.read(key) == f"racer {won.index(True)}".encode()
 
     def test_what_is_created_is_whole_from_the_first_look(self, store: Store) -> None:
-        """No reader ever sees an object empty or half, and a listing tells its full size."""
-        data = b"x" * 100_000
-        ended = threading.Event()
-        seen: list[int] = []
+        """V3: no reader ever sees an object empty or half, and a listing tells its full size."""
+        keys = [f"whole/{number}.json" for number in range(120)]
+        data = b"x" * 300_000
+        sizes: set[int] = set()
 
-        def read() -> None:
-            while not ended.is_set():
-                for key, size in store.find("whole/").items():
-                    seen.append(size)
-                    seen.append(len(store.read(key) or b""))
+        def look() -> None:
+            for key in keys:
+                until = time.monotonic() + 10
+                while (found := store.read(key)) is None and time.monotonic() < until:
+                    pass
+                sizes.update((len(found or b""), store.find("whole/")[key]))
 
-        reader = threading.Thread(target=read, daemon=True)
+        reader = threading.Thread(target=look, daemon=True)
         reader.start()
-        for number in range(30):
-            assert store.create(f"whole/{number}.json", data)
-        until = time.monotonic() + 10
-        while not seen and time.monotonic() < until:
-            time.sleep(0.01)
-        ended.set()
-        reader.join(10)
-        assert set(seen) == {len(data)}
+        for key in keys:
+            assert store.create(key, data)
+        reader.join(20)
+        assert sizes == {len(data)}
 
     # read and find
 

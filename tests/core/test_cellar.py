@@ -93,6 +93,7 @@ class TestObject:
         assert {ref for _, ref in answers} == {f"{A}/1.0.{number}" for number in (2, 3, 4)}
         assert len(disk.versions(A)) == 4
 
+    @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
     def test_fork_while_a_thread_waits_for_a_store(self, disk: Cellar, bench: Bench) -> None:
         """A fork in the middle of another thread's request leaves no lock behind that the child would wait for."""
         on_disk(disk, bench)

@@ -499,6 +499,7 @@ class TestCrash:
         assert sent.isdisjoint(again)
         assert sent | again == set(bench.cellar.store.find("vit/vit-l/base/0.1/"))
 
+    @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
     @pytest.mark.parametrize("share", [0.2, 0.5, 0.8, 1.0])
     def test_killed_process(self, bench: Bench, disk: Cellar, share: float) -> None:
         """A process that is killed in the middle of a register on disk leaves nothing that is half."""

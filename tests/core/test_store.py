@@ -61,6 +61,14 @@ class TestDisk:
             "model.bin",
         ]
 
+    def test_a_file_is_replaced_not_rewritten(self, store: LocalStore, tmp_path: Path) -> None:
+        """V3: sending a file again puts a new one in its place: the old one stays whole for whoever has it open."""
+        (tmp_path / "source").write_bytes(b"x")
+        send(store, tmp_path / "source", "v/model.bin")
+        with (tmp_path / "cellar/v/model.bin").open("rb") as reader:
+            send(store, tmp_path / "source", "v/model.bin")
+            assert os.fstat(reader.fileno()).st_nlink == 0
+
     def test_sizes_are_looked_up_when_asked(self, store: LocalStore, tmp_path: Path) -> None:
         """A listing on disk costs no ``stat`` of each file: a size is looked up only when somebody asks."""
         store.create("m/a.json", b"data")
