@@ -44,7 +44,7 @@ test-plain: $(PLAIN:%=test-%) ## Check that today's unpinned releases install, a
 # The tests import the installed wheel: pytest puts nothing of the checkout before it on sys.path.
 .PHONY: $(PINNED:%=test-%) $(PLAIN:%=test-%)
 $(PINNED:%=test-%): test-%: build/envs/%/.stamp
-	build/envs/$*/bin/pytest --numprocesses=2 --dist=loadgroup tests --pyargs cellar_core $(addprefix cellar_,$(call orchestrators,$*))
+	build/envs/$*/bin/pytest --numprocesses=2 tests --pyargs cellar_core $(addprefix cellar_,$(call orchestrators,$*))
 $(PLAIN:%=test-%): test-%: build/envs/%/.stamp
 	build/envs/$*/bin/pytest tests/packaging
 

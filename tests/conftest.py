@@ -9,8 +9,13 @@ import tempfile
 from collections.abc import Generator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
 
 # Read when Airflow and Prefect are imported, which would otherwise write to the home directory of the caller.
 HOME = Path(tempfile.mkdtemp(prefix="cellar-tests-"))
@@ -40,11 +45,18 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     return True if MISSING.intersection(words) else None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     """Let one worker run the tests that share a server: those of an adapter's directory, else those of a file."""
-    for item in items:
-        shares = item.path.parent.name in {"airflow", "prefect"}
-        item.add_marker(pytest.mark.xdist_group(str(item.path.parent if shares else item.path)))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByServer(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            directory = file.rpartition("/")[0]
+            return directory if directory.endswith(("tests/airflow", "tests/prefect")) else file
+
+    return ByServer(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
