@@ -101,7 +101,7 @@ class Cellar:
             NotExclusive: The store lets two callers create one object; no cellar can live there.
         """
         cellar = cls(url, storage_options)
-        if not cellar._store.find(layout.FORMAT):
+        if not cellar._formats():
             cellar._store.probe()
             facts = {"schema": 1, "layout": LAYOUT, "cellar": uuid.uuid4().hex, "by": who()}
             cellar._store.create(layout.entry(layout.FORMAT, 1), json.dumps(facts).encode())
@@ -127,8 +127,11 @@ class Cellar:
             self._id = self._read_id()
         return self._id
 
+    def _formats(self) -> list[str]:
+        return sorted(key for key in self._store.find(layout.FORMAT) if layout.entry_number(key))
+
     def _read_id(self) -> str:
-        found = sorted(self._store.find(layout.FORMAT))
+        found = self._formats()
         if not found:
             raise NotACellar(f"there is no cellar at {self.url}; make one with: cellar init {self.url}")
         try:
@@ -210,6 +213,8 @@ class Cellar:
                 "give either bump= (minor or major) or an exact version=, such as 1.0; "
                 f"not bump={bump!r}, version={version!r}"
             )
+        if version is not None and after is not None:
+            raise NoBumpGiven(f"after={after} goes with a bump=; version={version} says exactly which number")
         seen = BaseVersion(after) if after is not None else None
         draft = Draft(
             model=rack.base,
