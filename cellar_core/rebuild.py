@@ -160,7 +160,8 @@ def _begin(store: Store, rebuild: Rebuild, holder: str) -> Attempt | str:
     last = read_attempt(store, rebuild.model, base, number) if number else None
     if last and number >= rebuild.attempt:
         if last.holder != holder:
-            return f"{last.holder or last.by} has the work since {last.at:%Y-%m-%d %H:%M} UTC"
+            what = "has the work since" if last.event is Event.STARTED else f"wrote {last.event} at"
+            return f"{last.holder or last.by} {what} {last.at:%Y-%m-%d %H:%M} UTC"
         if last.event is Event.STARTED:
             return last
     entry = follow(last, Event.STARTED, request=rebuild.request, holder=holder)
