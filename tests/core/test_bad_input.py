@@ -232,6 +232,13 @@ class TestVersions:
             ):
                 ready.cellar.register_base(RACK, ready.files(), **keywords)
 
+    def test_after_and_version(self, ready: Bench) -> None:
+        """A compare-and-set beside an exact number would be passed over in silence."""
+        with refused(
+            ready, NoBumpGiven, "after=1.2 goes with a bump=; version=1.5 says exactly which number"
+        ):
+            ready.base(version="1.5", after="1.2")
+
     def test_refused_first_base_makes_no_rack(self, ready: Bench) -> None:
         """What is refused leaves no rack behind."""
         with refused(ready, InvalidPayload, "result.json is no JSON"):
@@ -758,6 +765,7 @@ class TestStored:
     def test_files_of_other_tools(self, ready: Bench) -> None:
         """Files that a person or a file manager left under ``.cellar/`` disturb nobody."""
         for place in (
+            "format",
             "racks",
             "racks/vit",
             "records/vit/vit-l/projectA",
@@ -766,6 +774,7 @@ class TestStored:
         ):
             for file in (".DS_Store", "notes.txt", "1.2.3.json.bak"):
                 overwrite(ready, f".cellar/{place}/{file}", b"x" * 300)
+        assert Cellar.init(ready.cellar.url).id == ready.cellar.id
         assert [str(rack) for rack in ready.cellar.racks()] == [RACK]
         assert ready.project(BASE) == f"{A}/1.2.2"
         assert [str(ref.version) for ref in ready.cellar.versions(A)] == ["1.2.1", "1.2.2"]

@@ -151,7 +151,9 @@ class TestOneRun:
         rebuild = todo(behind)
         with pytest.raises(TrainerFailed):
             behind.cellar.rebuild(rebuild, breaks, holder=ONE)
-        assert behind.cellar.rebuild(rebuild, never, holder=TWO).outcome == "skipped"
+        late = behind.cellar.rebuild(rebuild, never, holder=TWO)
+        assert late.outcome == "skipped"
+        assert late.detail.startswith(f"{ONE} wrote failed at 20")
 
     def test_threads(self, behind: Bench) -> None:
         """Of many runs of one attempt at the same moment, one trains."""
