@@ -26,6 +26,7 @@ os.environ.update(
     PREFECT_SERVER_ANALYTICS_ENABLED="false",
     DO_NOT_TRACK="1",
 )
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and a terminal may: what is drawn would depend on it
 
 TESTS = Path(__file__).parent
 MISSING = {name for name in ("airflow", "prefect") if find_spec(name) is None}
