@@ -17,9 +17,9 @@ from time import perf_counter
 # What the core needs, and a user's project nearly always has: the core's own time is beyond these.
 NEEDS = "import fsspec, packaging.version, packaging.specifiers, pydantic"
 CASES = {
-    "cellar_core": (NEEDS, "import cellar_core"),
-    "cellar_airflow": ("import airflow.sdk", "import cellar_airflow"),
-    "cellar_prefect": ("import prefect", "import cellar_prefect"),
+    "cellar_core": (NEEDS, "from cellar_core import *"),
+    "cellar_airflow": ("import airflow.sdk", "from cellar_airflow import *"),
+    "cellar_prefect": ("import prefect", "from cellar_prefect import *"),
 }
 ORCHESTRATORS = {"cellar_airflow": "airflow", "cellar_prefect": "prefect"}
 
