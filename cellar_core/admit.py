@@ -19,7 +19,7 @@ from cellar_core.record import Parent, Recipe, problems
 from cellar_core.ref import Model, Ref
 from cellar_core.register import Draft, Spot
 from cellar_core.store import Store
-from cellar_core.version import BaseVersion, Bump, ProjectVersion
+from cellar_core.version import BaseVersion, ProjectVersion
 
 __all__ = [
     "BaseMismatch",
@@ -109,15 +109,20 @@ def base_spot(
     store: Store, draft: Draft, config: RackConfig, after: BaseVersion | None, holder: str | None
 ) -> Spot:
     """Where a base goes; raises BumpConflict or ContractChanged."""
-    model, kind = draft.model, draft.bump
-    if kind is None:
-        assert draft.version is not None
-        return Spot(Line(model, (draft.version.major,)))
-    bases = lookup.catalog(store, model).bases(model)
-    spot = bumping.spot(model, bases, kind, after)
-    if holder and after is None:
-        spot = bumping.pin(store, spot, kind, holder)
+    bases = lookup.catalog(store, draft.model).bases(draft.model)
+    spot = _spot(store, draft, bases, after, holder)
     same = [version for version in bases if spot.line.number(version) is not None]
-    if kind is Bump.MINOR and same and spot.line.stem[0] > 0 and config.artifact.contract_files:
-        bumping.check_contract(config.artifact, lookup.record(store, model.at(same[0])), draft.payload.files)
+    if same and spot.line.stem[0] > 0 and config.artifact.contract_files:
+        first = lookup.record(store, draft.model.at(same[0]))
+        bumping.check_contract(config.artifact, first, draft.payload.files)
     return spot
+
+
+def _spot(
+    store: Store, draft: Draft, bases: list[BaseVersion], after: BaseVersion | None, holder: str | None
+) -> Spot:
+    if draft.bump is None:
+        assert draft.version is not None
+        return Spot(Line(draft.model, (draft.version.major,)))
+    spot = bumping.spot(draft.model, bases, draft.bump, after)
+    return bumping.pin(store, spot, draft.bump, holder) if holder and after is None else spot

@@ -10,7 +10,7 @@ from cellar_core.digest import canonical, digest_json
 from cellar_core.errors import CellarError, listing
 from cellar_core.line import Line
 from cellar_core.rack import ArtifactRules
-from cellar_core.record import FileEntry, Record
+from cellar_core.record import FileEntry, Record, Unreadable
 from cellar_core.ref import Model
 from cellar_core.register import BumpConflict, Spot
 from cellar_core.store import Store
@@ -73,7 +73,10 @@ def pin(store: Store, chosen: Spot, bump: Bump, holder: str) -> Spot:
     ours = canonical({"schema": 1, "line": chosen.line.stem[0], "holder": holder})
     if store.create(key, ours):
         return chosen
-    line = Line(model, (json.loads(store.read(key) or ours)["line"],))
+    try:
+        line = Line(model, (int(json.loads(store.read(key) or ours)["line"]),))
+    except (ValueError, KeyError, TypeError):
+        raise Unreadable(f"{key} names no line; restore it from a backup") from None
     return chosen if line == chosen.line else Spot(line, above=_above(line, bump))
 
 

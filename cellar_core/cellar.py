@@ -17,7 +17,7 @@ from cellar_core import admit, alias, approval, fetch, layout, lookup, names, or
 from cellar_core.attempt import Attempt
 from cellar_core.catalog import Catalog
 from cellar_core.choose import NoSuchVersion
-from cellar_core.errors import CellarError
+from cellar_core.errors import CellarError, listing
 from cellar_core.line import Line
 from cellar_core.payload import scan
 from cellar_core.plan import Plan, Rebuild, Skip, Want, plan, want
@@ -393,9 +393,17 @@ class Cellar:
 
         Raises:
             BaseMismatch: *base* is no base.
-            NoSuchVersion: It does not exist.
+            NoSuchVersion: It does not exist, or *project* has no version and no policy.
         """
-        approval.approve(self.store, lookup.record(self.store, Ref(base)).ref, project, why)
+        ref = lookup.record(self.store, Ref(base)).ref
+        if (
+            project
+            and project not in self.config(ref.rack).projects
+            and not self.versions(ref.rack.project(project))
+        ):
+            known = listing(model.project for model in self.models(ref.rack) if not model.is_base)
+            raise NoSuchVersion(f"{ref.rack} has no project {project!r}; there is: {known}")
+        approval.approve(self.store, ref, project, why)
 
     # Rebuild
 

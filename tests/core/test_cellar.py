@@ -17,6 +17,7 @@ import pytest
 
 from cellar_core import Cellar, layout
 from cellar_core.alias import AliasEntry
+from cellar_core.bump import ContractChanged
 from cellar_core.choose import NoSuchVersion
 from cellar_core.fetch import TargetExists
 from cellar_core.log import ChangedMeanwhile
@@ -371,3 +372,21 @@ def test_everything_on_disk(disk: Cellar, bench: Bench, tmp_path: Path) -> None:
     disk.yank("vit/vit-l/base/1.1", "bad labels")
     assert str(disk.verify(A).ref) == f"{A}/1.0.1"
     assert not disk.plan("vit/vit-l")
+
+
+def test_only_a_project_that_there_is_can_be_approved_for(bench: Bench) -> None:
+    """A mistyped project is told, and nothing is written down."""
+    bench.project(bench.base(bump="major"))
+    with pytest.raises(NoSuchVersion, match=r"has no project 'projectB'; there is: projectA"):
+        bench.cellar.approve("vit/vit-l/base/1.0", project="projectB")
+    bench.cellar.approve("vit/vit-l/base/1.0", project="projectA")
+
+
+def test_an_exact_version_keeps_the_contract_of_its_line(bench: Bench) -> None:
+    """A contract holds within one X, however the number was chosen."""
+    bench.cellar.create_rack("vit/vit-l")
+    bench.configure('[artifact]\ncontract_files = ["signature.json"]')
+    bench.cellar.register_base("vit/vit-l", bench.files("one", signature__json="a"), version="1.0")
+    with pytest.raises(ContractChanged):
+        bench.cellar.register_base("vit/vit-l", bench.files("two", signature__json="b"), version="1.1")
+    bench.cellar.register_base("vit/vit-l", bench.files("two", signature__json="b"), version="2.0")
