@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -140,11 +140,14 @@ class TestBaseModel:
             assert str(record.parent.ref) == base
             assert record.parent.tree == b.cellar.resolve(base).tree
 
-    @pytest.mark.parametrize("text", ["vit-l/base/2.0", "gpt-oss-20b/base/1.2"])
-    def test_example(self, text: str) -> None:
+    @example("vit-l", BaseVersion("2.0"))
+    @example("gpt-oss-20b", BaseVersion("1.2"))
+    @given(names, base_versions())
+    def test_example(self, rack: str, version: BaseVersion) -> None:
         """Example: `vit-l/base/2.0`, `gpt-oss-20b/base/1.2`."""
-        assert str(Ref(text)) == text
-        assert Ref(text).model.is_base
+        ref = Ref(f"{rack}/base/{version}")
+        assert (str(ref), ref.version) == (f"{rack}/base/{version}", version)
+        assert ref.model.is_base
 
     @given(base_versions(small), base_versions(small))
     def test_major_version_for_the_application(self, old: BaseVersion, new: BaseVersion) -> None:
@@ -224,11 +227,14 @@ class TestBaseModel:
         """Version update from `base/X.Y` to `base/(X+1).0`: When changes are required on the application side, increment the major version `X`."""  # noqa: E501
         assert successor(rack.base, newest, Bump.MAJOR) == Ref(f"{rack}/base/{newest.major + 1}.0")
 
-    def test_major_example(self) -> None:
+    @few
+    @example("the input size was reduced")
+    @given(st.text("xyz", min_size=1, max_size=3))
+    def test_major_example(self, change: str) -> None:
         """The processing power of the mobile device was insufficient, so the input size was reduced and the architecture was changed to a lighter model. Since application-side changes were also necessary, the model was released as `vit-l/base/2.0` from `vit-l/base/1.1`."""  # noqa: E501
         with bench() as b:
             b.base(rack="vit-l", version="1.1")
-            done = b.cellar.register_base("vit-l", b.files("a lighter model"), bump=Bump.MAJOR)
+            done = b.cellar.register_base("vit-l", b.files(f"a lighter model: {change}"), bump=Bump.MAJOR)
             assert (str(done.ref), str(done.record.after)) == ("vit-l/base/2.0", "vit-l/base/1.1")
             assert done.record.bump is Bump.MAJOR
 
@@ -239,12 +245,15 @@ class TestBaseModel:
             f"{rack}/base/{newest.major}.{newest.minor + 1}"
         )
 
-    def test_minor_example(self) -> None:
+    @few
+    @example(["all", "bad"])
+    @given(st.lists(st.text("xyz", max_size=3), min_size=1, max_size=3))
+    def test_minor_example(self, data: list[str]) -> None:
         """Training was performed after removing part of the dataset that had negative effects. Since the architecture remained unchanged and no application changes were needed, the model was released as `gpt-oss-20b/base/1.1` from `gpt-oss-20b/base/1.0`."""  # noqa: E501
         with bench() as b:
-            b.base("weights", rack="gpt-oss-20b", bump="major", recipe={"data": ["all", "bad"]})
+            b.base("weights", rack="gpt-oss-20b", bump="major", recipe={"data": data})
             done = b.cellar.register_base(
-                "gpt-oss-20b", b.files("new weights"), bump=Bump.MINOR, recipe={"data": ["all"]}
+                "gpt-oss-20b", b.files("new weights"), bump=Bump.MINOR, recipe={"data": data[:-1]}
             )
             assert (str(done.ref), str(done.record.after)) == ("gpt-oss-20b/base/1.1", "gpt-oss-20b/base/1.0")
             assert done.record.bump is Bump.MINOR
@@ -272,10 +281,12 @@ class TestProjectModel:
             assert not plan
             assert not plan.skips
 
-    def test_no_need(self) -> None:
+    @few
+    @given(st.integers(1, 3))
+    def test_no_need(self, bumps: int) -> None:
         """If the base model provides sufficient performance, there is no need to create a project model."""
         with bench() as b:
-            base = b.base()
+            base = [b.base() for _ in range(bumps)][-1]
             assert str(b.cellar.resolve("vit/vit-l/base").ref) == base
             assert [str(model) for model in b.cellar.models("vit/vit-l")] == ["vit/vit-l/base"]
 
@@ -309,13 +320,16 @@ class TestProjectModel:
                 updates = on[: index + 1].count(version)
                 assert b.project(f"vit/vit-l/base/{version}") == f"vit/vit-l/projectA/{version}.{updates}"
 
-    def test_example(self) -> None:
+    @few
+    @example(3)
+    @given(st.integers(1, 4))
+    def test_example(self, updates: int) -> None:
         """`gpt-oss-20b/projectA/1.2.3`: This model is fine-tuned from `gpt-oss-20b/base/1.2`. It represents the third update of the project model after `1.2.1` and `1.2.2`."""  # noqa: E501
         with bench() as b:
             base = b.base(rack="gpt-oss-20b", version="1.2")
-            made = [b.project(base) for _ in range(3)]
-            assert made == [f"gpt-oss-20b/projectA/1.2.{update}" for update in (1, 2, 3)]
-            assert str(Ref("gpt-oss-20b/projectA/1.2.3").base) == "gpt-oss-20b/base/1.2"
+            made = [b.project(base) for _ in range(updates)]
+            assert made == [f"gpt-oss-20b/projectA/1.2.{update + 1}" for update in range(updates)]
+            assert {str(Ref(ref).base) for ref in made} == {"gpt-oss-20b/base/1.2"}
 
     @few
     @given(st.lists(st.text("xyz", max_size=3), min_size=2, max_size=4, unique=True))
