@@ -12,7 +12,7 @@ from cellar_core.ref import Alias, Model, Ref, Selector
 from cellar_core.store import Store
 from cellar_core.version import BaseVersion, ProjectVersion
 
-__all__ = ["Yanked", "catalog", "read", "record", "refuse_yanked", "resolve", "yanks"]
+__all__ = ["Yanked", "catalog", "parse", "read", "record", "refuse_yanked", "resolve", "yanks"]
 
 
 class Yanked(CellarError):
@@ -22,7 +22,12 @@ class Yanked(CellarError):
 def read(store: Store, ref: Ref) -> Record | None:
     """The record of *ref*; None if there is none, or a tombstone in its place."""
     data = store.read(layout.record(ref))
-    return Record.from_bytes(data, layout.record(ref)) if data and len(data) > TOMBSTONE_MOST else None
+    return parse(data, ref) if data else None
+
+
+def parse(data: bytes, ref: Ref) -> Record | None:
+    """The record that lies in the place of *ref*'s; None if it is a tombstone."""
+    return Record.from_bytes(data, layout.record(ref)) if len(data) > TOMBSTONE_MOST else None
 
 
 def record(store: Store, ref: Ref) -> Record:

@@ -187,10 +187,7 @@ class Registrar:
         while True:
             self._store.create(layout.record(ref), tombstone())
             if data := self._store.read(layout.record(ref)):
-                return self._parse(data, ref)
-
-    def _parse(self, data: bytes, ref: Ref) -> Record | None:
-        return Record.from_bytes(data, layout.record(ref)) if len(data) > TOMBSTONE_MOST else None
+                return lookup.parse(data, ref)
 
     def _void(self, ref: Ref) -> bool:
         data = self._store.read(layout.record(ref))
@@ -302,7 +299,7 @@ class Registrar:
         data = record.to_bytes()
         while not self._store.create(key, data):
             if standing := self._store.read(key):
-                found = self._parse(standing, record.ref)
+                found = lookup.parse(standing, record.ref)
                 return (found, False) if found else None
         return Record.from_bytes(
             data, key
