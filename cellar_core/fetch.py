@@ -120,7 +120,7 @@ def _chunks(
     store: Store, record: Record, entry: FileEntry, on_bytes: Callable[[int], object]
 ) -> Iterator[bytes]:
     try:
-        for chunk in store.chunks(layout.payload(record.ref) + entry.path):
+        for chunk in store.chunks(layout.payload(record.ref) + entry.path, entry.size):
             on_bytes(len(chunk))
             yield chunk
     except FileNotFoundError:

@@ -32,6 +32,7 @@ __all__ = [
     "payload",
     "pinned_line",
     "probe",
+    "probes",
     "rack",
     "rebuild_log",
     "rebuild_logs",
@@ -173,9 +174,14 @@ def pinned_line(model: Model, holder: str) -> str:
     return f"{ROOT}/lines/{model}/{holder.partition(':')[2]}.json"
 
 
+def probes(run: str) -> str:
+    """The prefix of what the racers of a probe race for."""
+    return f"{ROOT}/probe/{run}/"
+
+
 def probe(run: str, turn: int) -> str:
-    """What the racers of a probe race for."""
-    return f"{ROOT}/probe/{run}/{turn:06}.json"
+    """What they race for in one round."""
+    return f"{probes(run)}{turn:06}.json"
 
 
 def entry(log: str, number: int) -> str:

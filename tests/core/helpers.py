@@ -221,9 +221,9 @@ class Watched(Store):
         self._ask("find", prefix)
         return self._inner.find(prefix)
 
-    def chunks(self, key: str) -> Iterator[bytes]:
+    def chunks(self, key: str, size: int) -> Iterator[bytes]:
         self._ask("chunks", key)
-        return self._inner.chunks(key)
+        return self._inner.chunks(key, size)
 
     def upload(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
         self._ask("upload", key)

@@ -64,7 +64,7 @@ def sound(cellar: Cellar) -> None:
 
 def content(cellar: Cellar, ref: Ref | str) -> str:
     """What the ``model.bin`` of a version holds."""
-    return b"".join(cellar.store.chunks(f"{ref}/model.bin")).decode()
+    return (cellar.store.read(f"{ref}/model.bin") or b"").decode()
 
 
 class TestNumbers:

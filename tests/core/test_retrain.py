@@ -199,7 +199,7 @@ class TestEntryPoint:
         )
         monkeypatch.syspath_prepend(tmp_path)
         done = ready.cellar.retrain(A, "somebodys.training:Trainer.run")
-        assert b"".join(ready.cellar.store.chunks(f"{done.ref}/model.bin")) == b"tuned"
+        assert ready.cellar.store.read(f"{done.ref}/model.bin") == b"tuned"
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -250,7 +250,7 @@ class TestCommand:
             *("--out={output_dir}/x", '{"lr": 0.1}', "{unknown}", "{}", "%s"),
         ]
         done = ready.cellar.retrain(A, [*command, *words], recipe={"seed": 3, "parameters": {"lr": 0.1}})
-        facts = json.loads(b"".join(ready.cellar.store.chunks(f"{done.ref}/facts.json")))
+        facts = json.loads(ready.cellar.store.read(f"{done.ref}/facts.json") or b"")
         names = {"BASE_DIR", "OUTPUT_DIR", "MODEL", "BASE", "RECIPE", "PROGRESS"}
         assert {f"CELLAR_{name}" for name in names} == {name for name in facts if name.startswith("CELLAR_")}
         assert (facts["CELLAR_MODEL"], facts["CELLAR_BASE"]) == (str(A), "vit/vit-l/base/1.0")

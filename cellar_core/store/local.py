@@ -1,0 +1,183 @@
+"""A store in a directory of a disk, or of a share that has hard links."""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from cellar_core.payload import TEMPORARY, chunks
+from cellar_core.record import FileEntry
+from cellar_core.store.base import Store, StoreRefused, StoreUnavailable, UnknownStore, checked
+
+__all__ = ["LocalStore"]
+
+
+class LocalStore(Store):
+    """A directory of a disk or of a share that has hard links."""
+
+    near = True
+
+    def __init__(self, url: str) -> None:
+        path = _path(url) if "://" in url else url
+        self._root = Path(path).expanduser().resolve()
+        self.url = self._root.as_uri()
+
+    def create(self, key: str, data: bytes) -> bool:
+        path = self._root / key
+        with _refusals(path):
+            temporary = self._temporary(path)
+            try:
+                _write(temporary, [data])
+                os.link(temporary, path)
+            except OSError:
+                # Another's stands there, or our own of which the answer was lost (on a share): the bytes tell.
+                if self.read(key) is None:
+                    raise
+            finally:
+                temporary.unlink(missing_ok=True)
+            _sync_directory(path.parent)
+        return self.read(key) == data
+
+    def read(self, key: str) -> bytes | None:
+        path = self._root / key
+        with _refusals(path):
+            try:
+                return path.read_bytes()
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                return None  # a directory is no object: object stores have none
+
+    def find(self, prefix: str) -> Mapping[str, int]:
+        directory, _, start = prefix.rpartition("/")
+        with _refusals(self._root / directory):
+            return _Sizes(self._root, [key for key in self._walk(directory, start) if not _is_partial(key)])
+
+    def _walk(self, directory: str, start: str = "") -> Iterator[str]:
+        try:
+            found = list(os.scandir(self._root / directory))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for item in found:
+            key = f"{directory}/{item.name}" if directory else item.name
+            if not item.name.startswith(start):
+                continue
+            if item.is_dir():
+                yield from self._walk(key)
+            else:
+                yield key
+
+    def chunks(self, key: str, size: int) -> Iterator[bytes]:
+        path = self._root / key
+        with _refusals(path):
+            yield from chunks(path)
+
+    def upload(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
+        path = self._root / key
+        with _refusals(path):
+            temporary = self._temporary(path)
+            try:
+                _write(temporary, checked(source, expected, on_bytes))
+                temporary.replace(path)
+            except FileNotFoundError:
+                raise StoreUnavailable(
+                    f"{path} was tidied away while it was written; register again"
+                ) from None
+            finally:
+                temporary.unlink(missing_ok=True)
+            _sync_directory(path.parent)
+
+    def delete(self, key: str) -> None:
+        with _refusals(self._root / key):
+            (self._root / key).unlink(missing_ok=True)
+
+    def partials(self, prefix: str) -> Mapping[str, int]:
+        directory, _, start = prefix.rpartition("/")
+        with _refusals(self._root / directory):
+            return _Sizes(self._root, [key for key in self._walk(directory, start) if _is_partial(key)])
+
+    def discard(self, partial: str) -> None:
+        self.delete(partial)
+
+    def _temporary(self, path: Path) -> Path:
+        _make_directory(path.parent)
+        return path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
+
+
+class _Sizes(Mapping[str, int]):
+    """Keys below a directory; a size is looked up only when it is asked for, since it costs a ``stat``."""
+
+    def __init__(self, root: Path, keys: list[str]) -> None:
+        self._root = root
+        self._keys = dict.fromkeys(keys)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __getitem__(self, key: str) -> int:
+        if key not in self._keys:
+            raise KeyError(key)
+        return (self._root / key).stat().st_size
+
+
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS}
+_STAYS = {errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT, *_NO_LINKS}
+_PASSES = {errno.EAGAIN, errno.EBUSY, errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
+
+
+class _refusals:  # noqa: N801 - reads as a phrase: with _refusals(path)
+    """Tell what the operating system will go on refusing from what a share may answer later, with the path in it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError) and error.errno in _STAYS:
+            hint = "; a cellar needs hard links" if error.errno in _NO_LINKS else ""
+            raise StoreRefused(f"{self._path}: {error.strerror}{hint}") from error
+        if isinstance(error, OSError) and error.errno in _PASSES:
+            raise StoreUnavailable(f"{self._path}: {error.strerror}; try again") from error
+
+
+def _is_partial(key: str) -> bool:
+    return key.rpartition("/")[2].startswith(TEMPORARY)
+
+
+def _path(url: str) -> str:
+    """The path in a file URL; raises UnknownStore where a slash was left out: ``file://cellar`` has no path."""
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost"):
+        raise UnknownStore(f"{url} names a host, {parts.netloc!r}: for a directory here write file:///path")
+    return unquote(parts.path)
+
+
+def _write(path: Path, pieces: Iterator[bytes] | list[bytes]) -> None:
+    with path.open("xb", buffering=0) as file:
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                view = view[file.write(view) :]
+        os.fsync(file.fileno())
+
+
+def _make_directory(path: Path) -> None:
+    if not path.is_dir():
+        _make_directory(path.parent)
+        path.mkdir(exist_ok=True)
+        _sync_directory(path.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,189 @@
+"""A store on object storage, through fsspec.
+
+Why each request is made the way it is: only one small request with a precondition creates exclusively (a multipart
+or resumable upload does not, on several stores); no client caches a listing; and a request that reads says which
+bytes it wants, since asking for the size first is a request more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cellar_core.payload import CHUNK
+from cellar_core.record import FileEntry
+from cellar_core.store.base import Store, checked
+from cellar_core.store.failures import is_of_store, passes, told
+
+if TYPE_CHECKING:
+    from fsspec.asyn import AsyncFileSystem
+
+__all__ = ["ObjectStore"]
+
+PIECES = 6
+"""How many pieces of 8 MiB are in memory at once, however many files are under way."""
+AHEAD = 4
+"""How many pieces of one file are in flight."""
+PAUSES = (0.2, 0.5, 1.0, 2.0)
+"""Seconds to wait before an exclusive create is made again of which the answer is unknown."""
+
+
+class Session:
+    """What one process has of a store: an fsspec file system, threads, and so many pieces in memory."""
+
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        from fsspec.core import url_to_fs
+
+        self.pid = os.getpid()
+        self.fs: AsyncFileSystem
+        self.root: str
+        self.fs, self.root = url_to_fs(url, **{**options, "use_listings_cache": False})
+        self.pool = ThreadPoolExecutor(PIECES, thread_name_prefix="cellar-store")
+        self.pieces = threading.BoundedSemaphore(PIECES)
+
+
+class ObjectStore(Store):
+    """A bucket or container, or a part of one.
+
+    Args:
+        url: Where, such as ``gs://bucket/cellar``.
+        options: fsspec's ``storage_options``.
+    """
+
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        self.url = url.rstrip("/")
+        self._options = dict(options)
+        self._opened: Session | None = None
+
+    @property
+    def _session(self) -> Session:
+        """Opened when it is first needed and again after a fork: no client survives one."""
+        session = self._opened
+        if session is None or session.pid != os.getpid():
+            with self._telling(""):
+                session = self._opened = Session(self.url, self._options)
+        return session
+
+    @property
+    def _fs(self) -> AsyncFileSystem:
+        return self._session.fs
+
+    def _path(self, key: str) -> str:
+        return f"{self._session.root}/{key}"
+
+    @contextlib.contextmanager
+    def _telling(self, key: str) -> Iterator[None]:
+        """Raise what a client raises as an error of ours, but for an absent object."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            if not is_of_store(error):
+                raise
+            raise told(error, f"{self.url}/{key}") from error
+
+    def create(self, key: str, data: bytes) -> bool:
+        for pause in (*PAUSES, None):
+            try:
+                self._fs.pipe_file(self._path(key), data, mode="create")
+            except (
+                Exception
+            ) as error:  # a lost race has another class on each store, and so has a lost answer
+                if not is_of_store(error):
+                    raise
+                failure = error
+            else:
+                return True
+            if (standing := self.read(key)) is not None:
+                return standing == data
+            if pause is None or not passes(failure):
+                break
+            time.sleep(pause)
+        raise told(failure, f"{self.url}/{key}") from failure
+
+    def read(self, key: str) -> bytes | None:
+        try:
+            with self._telling(key):
+                return self._get(key)
+        except FileNotFoundError:
+            return None
+
+    def find(self, prefix: str) -> Mapping[str, int]:
+        directory, _, start = prefix.rpartition("/")
+        try:
+            with self._telling(prefix):
+                found = self._fs.find(self._path(directory).rstrip("/"), prefix=start, detail=True)
+        except FileNotFoundError:
+            return {}
+        root = self._path("")
+        sizes = {path.removeprefix(root): int(facts["size"]) for path, facts in found.items()}
+        return {key: size for key, size in sizes.items() if key.startswith(prefix)}
+
+    def chunks(self, key: str, size: int) -> Iterator[bytes]:
+        if size == 0:
+            with self._telling(key):
+                yield self._get(key)
+            return
+        # One byte more than there should be: an object that is too long shows.
+        ends = [(start, min(start + CHUNK, size + 1)) for start in range(0, size, CHUNK)]
+        yield from self._in_order([partial(self._range, key, start, end) for start, end in ends])
+
+    def upload(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
+        with self._telling(key):
+            if expected.size <= CHUNK:
+                data = b"".join(checked(source, expected, on_bytes))
+                self._fs.pipe_file(self._path(key), data)
+            else:
+                self._send(source, key, expected, on_bytes)
+
+    def delete(self, key: str) -> None:
+        with contextlib.suppress(FileNotFoundError), self._telling(key):
+            self._fs.rm_file(self._path(key))
+
+    def _get(self, key: str) -> bytes:
+        data: bytes = self._fs.cat_file(self._path(key))
+        return data
+
+    def _range(self, key: str, start: int, end: int) -> bytes:
+        with self._telling(key):
+            data: bytes = self._fs.cat_file(self._path(key), start=start, end=end)
+        return data
+
+    def _send(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
+        """Send a large file in pieces; closing the stream makes it visible, so that is done last, or never."""
+        stream = self._fs.open(self._path(key), "wb", block_size=CHUNK)
+        try:
+            for piece in checked(source, expected, on_bytes):
+                stream.write(piece)
+        except BaseException:
+            stream.discard()
+            stream.closed = True  # else its destructor would finish the upload
+            raise
+        stream.close()
+
+    def _in_order(self, gets: list[Callable[[], bytes]]) -> Iterator[bytes]:
+        """The answers of *gets* in their order, while the next few are under way."""
+        session = self._session
+        ahead: deque[Future[bytes]] = deque()
+        waiting = deque(gets)
+        try:
+            while waiting or ahead:
+                # Wait for room only with empty hands: then whoever has some goes on and gives it back.
+                while waiting and len(ahead) < AHEAD and session.pieces.acquire(blocking=not ahead):
+                    ahead.append(session.pool.submit(waiting.popleft()))
+                yield ahead[0].result()
+                ahead.popleft()
+                session.pieces.release()
+        finally:
+            for future in ahead:
+                future.cancel()
+                session.pieces.release()

@@ -1,0 +1,122 @@
+"""A store on what speaks S3: one request a page of a listing, and uploads in parts of which several are in flight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from cellar_core.payload import CHUNK
+from cellar_core.record import FileEntry
+from cellar_core.store.base import checked
+from cellar_core.store.objects import PIECES, ObjectStore
+
+__all__ = ["S3Store"]
+
+MOST_PARTS = 10_000
+"""So many parts an upload may have."""
+
+
+class S3Store(ObjectStore):
+    """A bucket, or a part of one; see ObjectStore."""
+
+    def find(self, prefix: str) -> Mapping[str, int]:
+        # s3fs.find asks twice more when there is nothing.
+        root = len(self._path("").partition("/")[2])
+        answers = self._pages("list_objects_v2", prefix, ("ContinuationToken", "NextContinuationToken"))
+        return {found["Key"][root:]: found["Size"] for page in answers for found in page.get("Contents", ())}
+
+    def partials(self, prefix: str) -> Mapping[str, int]:
+        """Uploads that were begun and not completed; their sizes are not told without a request for each."""
+        root = len(self._path("").partition("/")[2])
+        answers = self._pages("list_multipart_uploads", prefix, ("KeyMarker", "NextKeyMarker"))
+        found = (one for page in answers for one in page.get("Uploads", ()))
+        return {f"{one['Key'][root:]}?uploadId={one['UploadId']}": 0 for one in found}
+
+    def discard(self, partial: str) -> None:
+        key, _, upload = partial.rpartition("?uploadId=")
+        with self._telling(key):
+            self._call("abort_multipart_upload", key, UploadId=upload)
+
+    def _pages(self, method: str, prefix: str, token: tuple[str, str]) -> Iterator[dict[str, Any]]:
+        bucket, _, start = self._path(prefix).partition("/")
+        asked: dict[str, str] = {}
+        try:
+            while True:
+                with self._telling(prefix):
+                    page: dict[str, Any] = self._fs.call_s3(method, Bucket=bucket, Prefix=start, **asked)
+                yield page
+                if not page.get("IsTruncated"):
+                    return
+                asked = {token[0]: page[token[1]]}
+        except FileNotFoundError:  # the bucket
+            return
+
+    def _call(self, method: str, key: str, **facts: Any) -> Any:
+        bucket, _, path = self._path(key).partition("/")
+        return self._fs.call_s3(method, Bucket=bucket, Key=path, **facts)
+
+    def _get(self, key: str) -> bytes:
+        # With more than one at a time, s3fs asks for the size first.
+        data: bytes = self._fs.cat_file(self._path(key), max_concurrency=1)
+        return data
+
+    def _send(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
+        upload = self._call("create_multipart_upload", key)["UploadId"]
+        try:
+            parts = self._send_parts(source, key, expected, on_bytes, upload)
+        except BaseException:
+            self._call("abort_multipart_upload", key, UploadId=upload)
+            raise
+        try:
+            self._call("complete_multipart_upload", key, UploadId=upload, MultipartUpload={"Parts": parts})
+        except FileNotFoundError:
+            # No such upload: it was completed and the answer was lost, or somebody has discarded it.
+            if self.find(key).get(key) != expected.size:
+                raise
+
+    def _send_parts(
+        self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object], upload: str
+    ) -> list[dict[str, Any]]:
+        """Send the parts, several at once, and wait for all of them; raises SourceChanged if their bytes differ."""
+        session = self._session
+        sent: list[Future[Any]] = []
+
+        def send(number: int, data: bytes) -> Any:
+            try:
+                return self._call("upload_part", key, UploadId=upload, PartNumber=number, Body=data)
+            finally:
+                session.pieces.release()
+
+        try:
+            for number, data in enumerate(
+                _parts(checked(source, expected, on_bytes), expected.size), start=1
+            ):
+                session.pieces.acquire()
+                sent.append(session.pool.submit(send, number, data))
+                for future in sent[
+                    -2 * PIECES :
+                ]:  # so that what failed is not followed by the rest of the file
+                    if future.done():
+                        future.result()
+            return [
+                {"PartNumber": number, "ETag": future.result()["ETag"]}
+                for number, future in enumerate(sent, start=1)
+            ]
+        finally:
+            for future in sent:
+                if future.cancel():
+                    session.pieces.release()
+                else:
+                    future.exception()
+
+
+def _parts(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Pieces as they come; for a file of more than 80 GB, so many joined that they do not get too many."""
+    joined = -(-size // (CHUNK * (MOST_PARTS - 1)))
+    if joined <= 1:
+        yield from pieces
+        return
+    while part := b"".join(piece for _, piece in zip(range(joined), pieces, strict=False)):
+        yield part
