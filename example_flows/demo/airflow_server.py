@@ -195,9 +195,21 @@ class AirflowServer:
 
     def _request(self, method: str, path: str, user: str | None, **kwargs: Any) -> Any:
         headers = {"Authorization": f"Bearer {self.token(user)}"} if user else {}
-        response = self._client.request(method, f"/api/v2/{path}", headers=headers, **kwargs)
+        for pause in (0.5, 1, 2, 4, None):
+            response = self._client.request(method, f"/api/v2/{path}", headers=headers, **kwargs)
+            # SQLite turns away one of two writers at once ("database is locked"); nothing was done then.
+            if response.status_code != httpx.codes.INTERNAL_SERVER_ERROR or pause is None:
+                break
+            time.sleep(pause)
         if response.is_error:
-            raise RuntimeError(f"{method} {path}: {response.status_code} {response.text[:500]}")
+            log = (
+                tail(self.log_file("api-server").read_text(errors="replace"))
+                if response.is_server_error
+                else ""
+            )
+            raise RuntimeError(
+                f"{method} {path}: {response.status_code} {response.text[:500]}\n{log}".rstrip()
+            )
         return response.json() if response.content else None
 
     def token(self, user: str = "admin") -> str:
