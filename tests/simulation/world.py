@@ -1,0 +1,134 @@
+"""The store that all callers share: a dictionary, one request at a time, and what an adversary may do to a request."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+
+from cellar_core.digest import digest_stream
+
+__all__ = ["FAULTS", "Error", "Request", "World", "entry_digest"]
+
+
+class Request(NamedTuple):
+    """What a caller waits for.
+
+    Attributes:
+        kind: To the store: ``create``, ``get``, ``list``, ``put``, ``delete``. To the caller's own disk: ``scan``,
+            ``save``. To the test: ``now``, which tells what is committed.
+        key: The key, the prefix to list, or the directory.
+        data: Bytes to create; for ``put``: the file to send, the digest that it must have, and how much of it; for ``save``: files.
+    """
+
+    kind: str
+    key: str
+    data: Hashable = None
+
+
+class Error(NamedTuple):
+    """An answer that is an error, as a client sees it.
+
+    ``unanswered``: the connection was cut; the request may have happened or not, or it will. ``exists``: 409, 412 or
+    whatever a lost race looks like, also when nothing is there. ``changed``: the file is not what was scanned.
+    """
+
+    name: str
+
+
+class Effect(NamedTuple):
+    """What a request that changes the store does when it arrives, whenever that is."""
+
+    kind: str
+    key: str
+    data: bytes = b""
+
+
+Listing = tuple[tuple[str, int], ...]
+
+FAULTS = {
+    "create": ("happened", "never", "late", "conflict"),
+    "put": ("happened", "never", "late"),
+    "delete": ("happened", "never", "late"),
+    "get": ("never", "absent"),
+    "list": ("never", "stale"),
+}
+"""What may become of a request. The answer is lost, and it ``happened``, or ``never`` will, or arrives ``late``, after
+other requests; ``conflict``: 409, and nothing was written; ``absent``, ``stale``: the answer is older than it should."""
+
+
+@dataclass
+class World:
+    """Objects by key, and everybody's disk.
+
+    Attributes:
+        objects: What the store holds.
+        disk: What lies in the directories that are registered, by path.
+        late: Requests that are under way, of which nobody waits for the answer any more.
+        changes: Every change of an object so far, with its new size (None: deleted): older listings come from it.
+    """
+
+    objects: dict[str, bytes] = field(default_factory=dict)
+    disk: dict[str, bytes] = field(default_factory=dict)
+    late: tuple[Effect, ...] = ()
+    changes: tuple[tuple[str, int | None], ...] = ()
+
+    def copy(self) -> World:
+        """The same, to go on from in another way."""
+        return World(dict(self.objects), dict(self.disk), self.late, self.changes)
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for worlds that behave alike, but for older listings."""
+        return frozenset(self.objects.items()), frozenset(self.disk.items()), self.late
+
+    def list(self, prefix: str) -> Listing:
+        """What a listing tells."""
+        return tuple((key, len(data)) for key, data in self.objects.items() if key.startswith(prefix))
+
+    def older(self, prefix: str) -> Iterator[Listing]:
+        """What a listing would have told before, from the start to just before the last change."""
+        sizes: dict[str, int] = {}
+        yield ()
+        for key, size in self.changes:
+            if key.startswith(prefix):
+                yield tuple(sizes.items())
+                if size is None:
+                    sizes.pop(key, None)
+                else:
+                    sizes[key] = size
+
+    def effect(self, request: Request) -> Effect | Error | None:
+        """What *request* will do, once it arrives; an Error if it is not sent at all."""
+        if request.kind == "create":
+            return Effect("create", request.key, bytes(request.data))  # type: ignore[arg-type]
+        if request.kind == "delete":
+            return Effect("delete", request.key)
+        if request.kind == "put":
+            path, digest, size = request.data  # type: ignore[misc]
+            data = self.disk[path]
+            if digest and entry_digest(data) != digest:
+                return Error("changed")
+            return Effect("put", request.key, data[:size])
+        return None
+
+    def change(self, effect: Effect) -> bool:
+        """Let an effect arrive; returns whether it did anything."""
+        before = self.objects.get(effect.key)
+        if effect.kind == "create" and before is not None:
+            return False
+        if effect.kind == "delete":
+            self.objects.pop(effect.key, None)
+        else:
+            self.objects[effect.key] = effect.data
+        after = self.objects.get(effect.key)
+        if after != before:
+            self.changes += ((effect.key, None if after is None else len(after)),)
+        return after != before
+
+
+@lru_cache(maxsize=None)
+def entry_digest(data: bytes) -> str:
+    """The digest of a file."""
+    return digest_stream([data])
