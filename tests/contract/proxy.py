@@ -1,0 +1,122 @@
+"""A proxy before a server: it counts what is asked, and loses answers or gives its own when a test wants it to."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import unquote
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDict
+
+HOP = ("Transfer-Encoding", "Connection", "Expect")
+"""Headers that speak of one connection only."""
+AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+"""Headers that a client would add: a signature may speak of them."""
+HEAD_OF_BODY = 1000
+"""How many bytes of a body are looked at: Google's uploads name their object there."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked: the method, and the path with the query, and for a POST the begin of its body, unquoted."""
+
+    method: str
+    text: str
+
+    def is_for(self, method: str, part: str) -> bool:
+        """Whether it has this method, or one of these (``PUT|POST``), and mentions *part*."""
+        return self.method in method.split("|") and part in self.text
+
+
+class Proxy:
+    """Runs inside a ``with`` block, in a thread of its own.
+
+    Args:
+        port: Where the server listens on 127.0.0.1.
+
+    Attributes:
+        port: Where the proxy listens on 127.0.0.1.
+        asked: The requests so far.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.asked: list[Request] = []
+        self._server = f"http://127.0.0.1:{port}"
+        self._faults: list[tuple[Callable[[Request], bool], int | None]] = []
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+
+    def lose(self, method: str, part: str = "", times: int = 1) -> None:
+        """Pass on the next such requests, but cut the connection before their answer."""
+        self._faults += [(lambda request: request.is_for(method, part), None)] * times
+
+    def refuse(self, status: int, method: str, part: str = "", times: int = 1) -> None:
+        """Answer the next such requests with *status*; the server does not hear of them."""
+        self._faults += [(lambda request: request.is_for(method, part), status)] * times
+
+    def count(self, method: str, part: str = "") -> int:
+        """How many such requests there were."""
+        return sum(request.is_for(method, part) for request in self.asked)
+
+    def reset(self) -> None:
+        """Forget the requests so far, and the faults that nobody met."""
+        self.asked.clear()
+        self._faults.clear()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(30)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(30)
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        async with aiohttp.ClientSession(auto_decompress=False, skip_auto_headers=AUTOMATIC) as self._session:
+            app = web.Application(client_max_size=2**30)
+            app.router.add_route("*", "/{path:.*}", self._answer)
+            runner = web.AppRunner(app, shutdown_timeout=1)
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            self.port = runner.addresses[0][1]
+            self._ready.set()
+            await self._stop.wait()
+            await runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        start = body[:HEAD_OF_BODY].decode(errors="replace") if request.method == "POST" else ""
+        asked = Request(request.method, unquote(request.raw_path) + start)
+        self.asked.append(asked)
+        fault = next((fault for fault in self._faults if fault[0](asked)), None)
+        if fault:
+            self._faults.remove(fault)
+            if fault[1]:
+                return web.Response(status=fault[1])
+        headers = CIMultiDict(request.headers)  # Host stays what the client signed
+        async with self._session.request(
+            request.method,
+            self._server + request.raw_path,
+            headers=_kept(headers),
+            data=body or None,
+            allow_redirects=False,
+        ) as answer:
+            content = await answer.read()
+            if fault and request.transport:
+                request.transport.abort()
+            return web.Response(
+                status=answer.status, headers=_kept(CIMultiDict(answer.headers)), body=content
+            )
+
+
+def _kept(headers: CIMultiDict[str]) -> CIMultiDict[str]:
+    for name in HOP:
+        headers.popall(name, None)
+    return headers

