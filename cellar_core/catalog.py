@@ -46,6 +46,10 @@ class Catalog:
             version for version in sorted(keys, reverse=True) if self._sizes[keys[version]] > TOMBSTONE_MOST
         )
 
+    def named(self, model: Model) -> list[Version]:
+        """The numbers of *model* that have a record or a tombstone, in no order; nothing is looked up."""
+        return list(self._keys.get(model, ()))
+
     def versions(self, model: Model) -> list[Version]:
         """The committed versions of *model*, ascending, yanked ones too."""
         return list(self.descending(model))[::-1]
@@ -63,8 +67,8 @@ class Catalog:
         return self.yanks(ref) % 2 == 1
 
     def eligible(self, ref: Ref) -> bool:
-        """Whether a selector may choose a version: neither it nor the base it stands on is yanked."""
-        return not self.yanked(ref) and not self.yanked(ref.base)
+        """Whether a selector may choose a version: it exists, and neither it nor the base it stands on is yanked."""
+        return not self.yanked(ref) and not self.yanked(ref.base) and ref in self
 
     def bases(self, model: Model) -> list[BaseVersion]:
         """Like versions, of a base."""

@@ -166,7 +166,9 @@ class Cellar:
     def config(self, rack: Rack | str) -> RackConfig:
         """The rules and policy of a rack; raises InvalidConfig, which names the file and the key in it."""
         key = layout.config(Rack(rack))
-        return RackConfig.parse(self.store.read(key) or b"", key, Rack(rack))
+        if (data := self._store.read(key)) is None:
+            self.id  # noqa: B018 - raises where there is no cellar
+        return RackConfig.parse(data or b"", key, Rack(rack))
 
     # Register
 
@@ -342,7 +344,11 @@ class Cellar:
             NoSuchVersion: Nothing fits; the message lists what exists.
             Yanked: An alias means a version that was yanked.
         """
-        return lookup.resolve(self.store, Selector(str(selector)))
+        try:
+            return lookup.resolve(self._store, Selector(str(selector)))
+        except LookupError:
+            self.id  # noqa: B018 - raises where there is no cellar
+            raise
 
     def pull(self, selector: Selector | Model | Ref | str, path: str | os.PathLike[str]) -> Path:
         """Copy a version's files to *path*, verified, whole or not at all; returns where they are.
@@ -410,9 +416,11 @@ class Cellar:
     def plan(self, rack: Rack | str, now: datetime | None = None) -> Plan:
         """What must be rebuilt in a rack and what not, each with its reason; reads, and changes nothing."""
         rack, now = Rack(rack), now or datetime.now(UTC)
-        names.require_rack(self.store, rack)
         config = self.config(rack)
-        return plan(state.load(self.store, self.id, rack, config, now), config, now)
+        found = state.load(self._store, lambda: self.id, rack, config, now)
+        if not found.bases:
+            names.require_rack(self.store, rack)
+        return plan(found, config, now)
 
     def retrain(
         self,
@@ -543,7 +551,7 @@ class Cellar:
 
     def _wanted(self, model: Model) -> Want | Skip:
         config, now = self.config(model.rack), datetime.now(UTC)
-        outline = state.outline(self.store, self.id, model.rack, config)
+        outline = state.outline(self.store, model.rack, config)
         projects = {project.model: project for project in outline.projects}
         return want(outline, config, projects.get(model, state.unknown(model)), now)
 

@@ -17,13 +17,19 @@ class NoSuchVersion(CellarError, LookupError):
     """Nothing that exists is what was asked for. Trying again helps only once somebody has registered it."""
 
 
-def choose(selector: Selector, versions: Collection[V], aliased: V | None = None) -> V:
+def choose(
+    selector: Selector,
+    versions: Collection[V],
+    aliased: V | None = None,
+    allowed: Callable[[V], bool] = lambda version: True,
+) -> V:
     """The version of *versions* that *selector* means; the highest, where several fit.
 
     Args:
         selector: What is asked for.
         versions: What may be chosen.
         aliased: Where the alias points to, if the selector names one and it exists.
+        allowed: Whether one that fits may be chosen; asked from the highest down, since it can cost a look.
 
     Raises:
         NoSuchVersion: Nothing fits; the message lists what exists.
@@ -33,12 +39,11 @@ def choose(selector: Selector, versions: Collection[V], aliased: V | None = None
     BaseVersion('1.10')
     """
     fits = _rule(selector, aliased)
-    chosen = [version for version in versions if fits(version)]
-    if not chosen:
-        raise NoSuchVersion(
-            f"no version of {selector.model} is {str(selector.choice)!r}; there is: {listing(sorted(versions))}"
-        )
-    return max(chosen)
+    for version in sorted(filter(fits, versions), reverse=True):
+        if allowed(version):
+            return version
+    there = listing(sorted(filter(allowed, versions)))
+    raise NoSuchVersion(f"no version of {selector.model} is {str(selector.choice)!r}; there is: {there}")
 
 
 def _rule(selector: Selector, aliased: Version | None) -> Callable[[Version], bool]:

@@ -13,11 +13,11 @@ from cellar_core.version import BaseVersion, InvalidVersion
 
 __all__ = [
     "FORMAT",
+    "LOOKS",
     "RACKS",
     "alias_log",
     "aliases",
     "approval_log",
-    "approvals",
     "claim",
     "claims",
     "config",
@@ -37,12 +37,14 @@ __all__ = [
     "rebuild_log",
     "rebuild_logs",
     "record",
+    "record_and_yanks",
     "records",
     "yank_log",
 ]
 
 ROOT = ".cellar"
 FORMAT = f"{ROOT}/format/"
+LOOKS = f"{ROOT}/gc/"
 RACKS = f"{ROOT}/racks/"
 
 
@@ -51,9 +53,9 @@ def config(of: Rack) -> str:
     return f"{of}/config.toml"
 
 
-def payload(ref: Ref) -> str:
-    """The prefix that a version's files lie under."""
-    return f"{ref}/"
+def payload(of: Ref | Rack | None) -> str:
+    """The prefix that a version's files lie under, those of a whole rack, or those of all racks (None)."""
+    return f"{of}/" if of else ""
 
 
 def rack(of: Rack) -> str:
@@ -80,9 +82,11 @@ def claim(ref: Ref) -> str:
     return f"{ROOT}/claims/{ref}.json"
 
 
-def claims(of: Model | Line) -> str:
-    """The prefix of the claims of a model, or of one line."""
-    return f"{ROOT}/claims/{of.model}/{of.prefix}" if isinstance(of, Line) else f"{ROOT}/claims/{of}/"
+def claims(of: Model | Line | Rack | None) -> str:
+    """The prefix of the claims of a model, of one line, of a whole rack, or of all racks (None)."""
+    if isinstance(of, Line):
+        return f"{ROOT}/claims/{of.model}/{of.prefix}"
+    return f"{ROOT}/claims/{of}/" if of else f"{ROOT}/claims/"
 
 
 def parse_claim(key: str) -> Ref | None:
@@ -95,9 +99,14 @@ def record(ref: Ref) -> str:
     return f"{ROOT}/records/{ref}.json"
 
 
-def records(of: Model | Rack) -> str:
-    """The prefix of the records of a model, or of a whole rack."""
-    return f"{ROOT}/records/{of}/"
+def records(of: Model | Rack | None) -> str:
+    """The prefix of the records of a model, of a whole rack, or of all racks (None)."""
+    return f"{ROOT}/records/{of}/" if of else f"{ROOT}/records/"
+
+
+def record_and_yanks(ref: Ref) -> str:
+    """The prefix of a version's record and of its yanks."""
+    return f"{ROOT}/records/{ref}."
 
 
 def yank_log(ref: Ref) -> str:
@@ -121,7 +130,7 @@ def _ref(text: str) -> Ref | None:
 
 
 def rebuild_logs(of: Rack) -> str:
-    """The prefix of the logs of a rack's rebuilds."""
+    """The prefix of the logs of a rack's rebuilds, and of what was approved for them."""
     return f"{ROOT}/rebuilds/{of}/"
 
 
@@ -150,19 +159,14 @@ def aliases(model: Model) -> str:
     return f"{ROOT}/aliases/{model}/"
 
 
-def approvals(of: Rack) -> str:
-    """The prefix of the approvals of a rack."""
-    return f"{ROOT}/approvals/{of}/"
-
-
 def approval_log(of: Rack, project: str, base: BaseVersion) -> str:
-    """The log of who approved *base* for *project* (``base``: for all of them)."""
-    return f"{approvals(of)}{project}/{base}/"
+    """The log of who approved *base* for *project* (``base``: for all); beside the rebuilds, so one listing tells."""
+    return f"{rebuild_logs(of)}{project}/{base}.approved."
 
 
 def parse_approval(key: str, of: Rack) -> tuple[str, BaseVersion] | None:
     """The project (``base`` for all of them) and the base that an approval's key names; None for a foreign file."""
-    match = re.fullmatch(r"([^/]+)/([^/]+)/[0-9]{6}\.json", key.removeprefix(approvals(of)))
+    match = re.fullmatch(r"([^/]+)/([^/]+)\.approved\.[0-9]{6}\.json", key.removeprefix(rebuild_logs(of)))
     try:
         return (match[1], BaseVersion(match[2])) if match else None
     except InvalidVersion:

@@ -61,13 +61,24 @@ def resolve(store: Store, selector: Selector) -> Record:
     model, choice = selector.model, selector.choice
     if isinstance(choice, BaseVersion | ProjectVersion):
         return record(store, model.at(choice))
+    if isinstance(choice, Alias) and (target := aliased(store, model, choice.name)):
+        return _meant(store, selector, model.at(target))
     known = catalog(store, model)
-    eligible = [version for version in known.versions(model) if known.eligible(model.at(version))]
-    target = aliased(store, model, choice.name) if isinstance(choice, Alias) else None
-    if target and target not in eligible:
-        raise Yanked(
-            f"{selector} means {target}, which was yanked or stands on a yanked base; move the alias"
-        )
-    if not eligible:
+    versions = known.named(model)
+    if not versions:
         names.require_rack(store, model.rack)
-    return record(store, model.at(choose(selector, eligible, target)))
+    return record(
+        store, model.at(choose(selector, versions, allowed=lambda version: known.eligible(model.at(version))))
+    )
+
+
+def _meant(store: Store, alias: Selector, ref: Ref) -> Record:
+    """The record that an alias means; only what is known of this version and its base is looked at."""
+    prefixes = {layout.record_and_yanks(one) for one in (ref, ref.base)}
+    if not Catalog({key: size for prefix in prefixes for key, size in store.find(prefix).items()}).eligible(
+        ref
+    ):
+        raise Yanked(
+            f"{alias} means {ref.version}, which was yanked or stands on a yanked base; move the alias"
+        )
+    return record(store, ref)

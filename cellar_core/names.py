@@ -38,12 +38,12 @@ def create_rack(store: Store, rack: Rack) -> bool:
     Raises:
         NameTaken: A rack lies above or below it: ``vit`` and ``vit/vit-l`` cannot both be racks.
     """
-    if store.read(layout.rack(rack)) is not None:
+    akin = _racks(store, f"{layout.RACKS}{str(rack).partition('/')[0]}")
+    if rack in akin:
         return False
-    for parent in rack.parents:
-        if store.read(layout.rack(parent)) is not None:
-            raise NameTaken(f"{rack} would lie below rack {parent}; choose another name")
-    if below := _racks(store, f"{layout.RACKS}{rack}/"):
+    if above := [one for one in akin if one in rack.parents]:
+        raise NameTaken(f"{rack} would lie below rack {above[0]}; choose another name")
+    if below := [one for one in akin if rack in one.parents]:
         raise NameTaken(f"{rack} would lie above rack {listing(below)}; choose another name")
     _spell(store, layout.name(rack.base), str(rack.base))
     store.create(layout.config(rack), TEMPLATE.format(rack=rack).encode())

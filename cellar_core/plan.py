@@ -158,7 +158,7 @@ class RackState:
     """What is known of a rack.
 
     Attributes:
-        cellar: The cellar's id.
+        cellar: The cellar's id, which is in the request of each rebuild; empty if nothing is wanted.
         rack: The rack.
         bases: Its committed bases, each with the digest of its files where that is known.
         yanked: Those of them that are yanked.

@@ -226,7 +226,7 @@ class Registrar:
             ref = spot.line.at(number)
             below = exact is not None and number < exact
             claim = self._claim(ref, Claim(identity=SKIPPED) if below else ours)
-            if claim.identity == draft.identity and not self._void(ref):
+            if claim is ours or (claim.identity == draft.identity and not self._void(ref)):
                 _agree(draft, ref, claim)
                 return ref
             if number == exact:
@@ -253,11 +253,11 @@ class Registrar:
             message = f"{ref}/ holds files that nobody registered; move them away, or register them with: cellar import"
             raise ForeignFiles(message)
         data = claim.to_bytes()
-        while (standing := self._read_claim(key)) is None:
-            if self._store.create(key, data):
-                standing = self._claims[key] = claim
-                break
-        return standing
+        while not self._store.create(key, data):
+            if standing := self._read_claim(key):
+                return standing
+        self._claims[key] = claim
+        return claim
 
     def _upload(self, draft: Draft, ref: Ref, on_bytes: Callable[[int], object]) -> None:
         """Send what is not there yet, then look once whether names and sizes are those of the draft."""

@@ -1,8 +1,8 @@
-"""Reading what a plan needs: three listings, and then only what is wanted is looked at."""
+"""Reading what a plan needs: two listings, and then only what is wanted is looked at."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
@@ -23,10 +23,10 @@ __all__ = ["load", "outline", "read_attempt", "unknown"]
 Numbers = Mapping[tuple[Model, BaseVersion], int]
 
 
-def outline(store: Store, cellar: str, rack: Rack, config: RackConfig) -> RackState:
+def outline(store: Store, rack: Rack, config: RackConfig) -> RackState:
     """What names and sizes tell of *rack*: enough to know what is wanted, not enough for a plan."""
     return _outline(
-        cellar, rack, config, Catalog(store.find(layout.records(rack))), store.find(layout.approvals(rack))
+        rack, config, Catalog(store.find(layout.records(rack))), store.find(layout.rebuild_logs(rack))
     )
 
 
@@ -35,20 +35,21 @@ def unknown(model: Model) -> ProjectState:
     return ProjectState(model)
 
 
-def load(store: Store, cellar: str, rack: Rack, config: RackConfig, now: datetime) -> RackState:
+def load(
+    store: Store, identify: Callable[[], str], rack: Rack, config: RackConfig, now: datetime
+) -> RackState:
     """The state of *rack* as a plan needs it.
 
     Args:
         store: Where to read.
-        cellar: The cellar's id.
+        identify: Gives the cellar's id; asked only if something is wanted.
         rack: The rack.
         config: Its policy, which decides what is wanted and so what has to be read.
         now: The time.
     """
     with ThreadPoolExecutor(WORKERS) as pool:
-        prefixes = (layout.records(rack), layout.rebuild_logs(rack), layout.approvals(rack))
-        records, rebuilds, approvals = pool.map(store.find, prefixes)
-        state = _outline(cellar, rack, config, Catalog(records), approvals)
+        records, rebuilds = pool.map(store.find, (layout.records(rack), layout.rebuild_logs(rack)))
+        state = _outline(rack, config, Catalog(records), rebuilds)
         numbers: dict[tuple[Model, BaseVersion], int] = {}
         for model, base, number in filter(None, map(layout.parse_rebuild, rebuilds)):
             numbers[model, base] = max(number, numbers.get((model, base), 0))
@@ -60,12 +61,16 @@ def load(store: Store, cellar: str, rack: Rack, config: RackConfig, now: datetim
         trees = dict(zip(bases, pool.map(lambda base: _tree(store, state.ref(base)), bases), strict=True))
         known = {base: tree for base, tree in trees.items() if isinstance(tree, str)}
         broken = {base: str(tree) for base, tree in trees.items() if isinstance(tree, Unreadable)}
-        return replace(state, bases={**state.bases, **known}, projects=tuple(projects), unreadable=broken)
+        return replace(
+            state,
+            cellar=identify() if bases else "",
+            bases={**state.bases, **known},
+            projects=tuple(projects),
+            unreadable=broken,
+        )
 
 
-def _outline(
-    cellar: str, rack: Rack, config: RackConfig, catalog: Catalog, approvals: Mapping[str, int]
-) -> RackState:
+def _outline(rack: Rack, config: RackConfig, catalog: Catalog, rebuilds: Mapping[str, int]) -> RackState:
     bases = catalog.bases(rack.base)
     models = {model for model in catalog.models if not model.is_base} | {
         rack.project(name) for name in config.projects
@@ -76,12 +81,12 @@ def _outline(
         yanked = frozenset(version for version in versions if catalog.yanked(model.at(version)))
         projects.append(ProjectState(model, frozenset(versions), yanked))
     return RackState(
-        cellar=cellar,
+        cellar="",
         rack=rack,
         bases=dict.fromkeys(bases, ""),
         yanked=frozenset(base for base in bases if catalog.yanked(rack.base.at(base))),
         projects=tuple(projects),
-        approved=frozenset(filter(None, (layout.parse_approval(key, rack) for key in approvals))),
+        approved=frozenset(filter(None, (layout.parse_approval(key, rack) for key in rebuilds))),
     )
 
 

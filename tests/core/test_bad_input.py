@@ -743,19 +743,20 @@ class TestStored:
 
     @pytest.mark.parametrize("data", [b"{not json", b"{}", b'{"layout": "x", "cellar": "y"}', b"[]"])
     def test_malformed_format(self, ready: Bench, data: bytes) -> None:
-        """A format that cannot be read is named, before anything else is tried."""
+        """A format that cannot be read is named, before anything is written."""
         overwrite(ready, entry(FORMAT, 1), data)
         with pytest.raises(
             Unreadable, match=r"\.cellar/format/000001\.json in memory://.* is no format of a cellar"
         ):
-            Cellar(ready.cellar.url).resolve(A)
+            Cellar(ready.cellar.url).register_base(RACK, ready.files(), bump="minor")
 
     def test_newer_layout(self, ready: Bench) -> None:
-        """A cellar whose layout a newer release has changed is not written to, nor read."""
+        """A cellar whose layout a newer release has changed is not written to, and what is not found may be elsewhere."""
         overwrite(ready, entry(FORMAT, 2), b'{"layout": 2, "cellar": "ignored"}')
         cellar = Cellar(ready.cellar.url)
         acts: Acts = [
-            lambda: cellar.resolve(A),
+            lambda: cellar.resolve(f"{RACK}/projectX@latest"),
+            lambda: cellar.plan("vit/vit-x"),
             lambda: cellar.register_base(RACK, ready.files(), bump="minor"),
         ]
         for act in acts:
@@ -891,6 +892,7 @@ class TestCellar:
         """Only errors that trying again can help say so."""
         from cellar_core.log import ChangedMeanwhile
         from cellar_core.register import UploadLost
+        from cellar_core.store import StoreUnavailable
         from cellar_core.trainer import TrainerFailed, TrainerTimeout
 
         def below(kind: type[CellarError]) -> set[type[CellarError]]:
@@ -900,6 +902,7 @@ class TestCellar:
         assert {kind for kind in ours if kind.retryable} == {
             ChangedMeanwhile,
             SourceChanged,
+            StoreUnavailable,
             TrainerFailed,
             TrainerTimeout,
             UploadLost,

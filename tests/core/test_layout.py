@@ -53,7 +53,7 @@ def test_logs_round_trip(rack: Rack, name: str, base: BaseVersion, number: int) 
     for project in (name, "base"):
         key = layout.entry(layout.approval_log(rack, project, base), number)
         assert layout.parse_approval(key, rack) == (project, base)
-        assert key.startswith(layout.approvals(rack))
+        assert key.startswith(layout.rebuild_logs(rack))
     assert layout.entry_number(key) == number
 
 
@@ -90,7 +90,7 @@ def test_foreign_keys(key: str) -> None:
     assert layout.parse_claim(f".cellar/claims/{key}") is None
     assert layout.parse_rack(f".cellar/racks/{key}") is None
     assert layout.parse_rebuild(f".cellar/rebuilds/{key}") is None
-    assert layout.parse_approval(f".cellar/approvals/vit/{key}", Rack("vit")) is None
+    assert layout.parse_approval(f".cellar/rebuilds/vit/{key}", Rack("vit")) is None
 
 
 def test_spec_tree() -> None:
