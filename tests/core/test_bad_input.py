@@ -751,7 +751,7 @@ class TestStored:
             Cellar(ready.cellar.url).register_base(RACK, ready.files(), bump="minor")
 
     def test_newer_layout(self, ready: Bench) -> None:
-        """A cellar whose layout a newer release has changed is not written to, and what is not found may be elsewhere."""
+        """A cellar of a newer layout is not written to, and what is not found in it may be elsewhere."""
         overwrite(ready, entry(FORMAT, 2), b'{"layout": 2, "cellar": "ignored"}')
         cellar = Cellar(ready.cellar.url)
         acts: Acts = [
