@@ -24,13 +24,13 @@ class S3Store(ObjectStore):
     def find(self, prefix: str) -> Mapping[str, int]:
         # s3fs.find asks twice more when there is nothing.
         root = len(self._path("").partition("/")[2])
-        answers = self._pages("list_objects_v2", prefix, ("ContinuationToken", "NextContinuationToken"))
+        answers = self._pages("list_objects_v2", prefix, "ContinuationToken")
         return {found["Key"][root:]: found["Size"] for page in answers for found in page.get("Contents", ())}
 
     def partials(self, prefix: str) -> Mapping[str, int]:
         """Uploads that were begun and not completed; their sizes are not told without a request for each."""
         root = len(self._path("").partition("/")[2])
-        answers = self._pages("list_multipart_uploads", prefix, ("KeyMarker", "NextKeyMarker"))
+        answers = self._pages("list_multipart_uploads", prefix, "KeyMarker", "UploadIdMarker")
         found = (one for page in answers for one in page.get("Uploads", ()))
         return {f"{one['Key'][root:]}?uploadId={one['UploadId']}": 0 for one in found}
 
@@ -39,7 +39,7 @@ class S3Store(ObjectStore):
         with self._telling(key):
             self._call("abort_multipart_upload", key, UploadId=upload)
 
-    def _pages(self, method: str, prefix: str, token: tuple[str, str]) -> Iterator[dict[str, Any]]:
+    def _pages(self, method: str, prefix: str, *markers: str) -> Iterator[dict[str, Any]]:
         bucket, _, start = self._path(prefix).partition("/")
         asked: dict[str, str] = {}
         try:
@@ -49,7 +49,7 @@ class S3Store(ObjectStore):
                 yield page
                 if not page.get("IsTruncated"):
                     return
-                asked = {token[0]: page[token[1]]}
+                asked = {marker: page[f"Next{marker}"] for marker in markers}
         except FileNotFoundError:  # the bucket
             return
 
