@@ -32,7 +32,7 @@ from cellar_core.register import ForeignFiles
 from cellar_core.store import UnknownStore
 from cellar_core.version import InvalidVersion
 from tests.core.helpers import Bench, snapshot, train, write
-from tests.core.test_store import as_nobody
+from tests.contract.test_local import as_nobody
 
 Acts: TypeAlias = list[Callable[[], object]]
 

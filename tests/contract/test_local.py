@@ -14,7 +14,7 @@ import pytest
 
 from cellar_core.payload import TEMPORARY
 from cellar_core.store import LocalStore, StoreRefused, UnknownStore, open_store
-from tests.core.store_contract import SharedStoreContract, StoreContract, body, send
+from tests.contract.store import SharedStoreContract, StoreContract, body, send
 
 
 class TestLocal(SharedStoreContract):
