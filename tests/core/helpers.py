@@ -34,9 +34,9 @@ def write(directory: Path, content: str = "weights", **files: str) -> Path:
     return directory
 
 
-def blank(url: str | Path) -> Cellar:
+def blank(url: str | Path, options: Mapping[str, Any] | None = None) -> Cellar:
     """A cellar that was made without racing its store first; the race has tests of its own."""
-    cellar = Cellar(url)
+    cellar = Cellar(url, options)
     facts = {"schema": 1, "layout": 1, "cellar": uuid.uuid4().hex, "by": "a test"}
     cellar._store.create(entry(FORMAT, 1), json.dumps(facts).encode())
     return cellar
