@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from cellar_core import admit, alias, approval, fetch, layout, lookup, names, origin, rebuild, state, yank
+from cellar_core import admit, alias, approval, fetch, gc, layout, lookup, names, origin, rebuild, state, yank
 from cellar_core.attempt import Attempt
 from cellar_core.catalog import Catalog
 from cellar_core.choose import NoSuchVersion
 from cellar_core.errors import CellarError, listing
+from cellar_core.gc import Collected
 from cellar_core.line import Line
 from cellar_core.payload import scan
 from cellar_core.plan import Plan, Rebuild, Skip, Want, plan, want
@@ -568,3 +569,36 @@ class Cellar:
             return recipe
         newest = self.versions(model)[-1:]
         return lookup.record(self.store, newest[0]).recipe if newest else Recipe()
+
+    # Tend
+
+    def gc(
+        self,
+        rack: Rack | str | None = None,
+        *,
+        patience: timedelta = gc.PATIENCE,
+        now: datetime | None = None,
+        void: Iterable[Ref | str] = (),
+        dry_run: bool = False,
+    ) -> Collected:
+        """Void the numbers that somebody took and gave up, and free their bytes; no version is ever touched.
+
+        Whether a number was given up is guessed: two looks at least *patience* apart, with no change under it between
+        them. Each run is a look. An upload that goes on all the same fails cleanly, and starts again at a new number.
+        Half-written files that are as old, and files at numbers that were void before, are deleted too.
+
+        Args:
+            rack: Only this rack; all of them if None.
+            patience: How long nothing may have moved.
+            now: The time; that of this machine's clock if None.
+            void: Numbers that a person knows to be given up: they are voided at once, besides.
+            dry_run: Tell what would be done, and do nothing.
+
+        Raises:
+            NotAbandoned: A number in *void* is a version, or nobody took it; nothing was done.
+            NoSuchRack: There is no such rack.
+        """
+        if rack is not None:
+            names.require_rack(self.store, rack := Rack(rack))
+        refs, now = [Ref(ref) for ref in void], now or datetime.now(UTC)
+        return gc.collect(self.store, rack, now=now, patience=patience, void=refs, dry_run=dry_run)

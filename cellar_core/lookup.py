@@ -22,12 +22,14 @@ class Yanked(CellarError):
 def read(store: Store, ref: Ref) -> Record | None:
     """The record of *ref*; None if there is none, or a tombstone in its place."""
     data = store.read(layout.record(ref))
-    return parse(data, ref) if data else None
+    return parse(data, ref) if data is not None else None
 
 
 def parse(data: bytes, ref: Ref) -> Record | None:
-    """The record that lies in the place of *ref*'s; None if it is a tombstone."""
-    return Record.from_bytes(data, layout.record(ref)) if len(data) > TOMBSTONE_MOST else None
+    """The record that lies in the place of *ref*'s, None if it is a tombstone; raises Unreadable if it is neither."""
+    if len(data) <= TOMBSTONE_MOST and b'"void"' in data:  # a record may have been cut short
+        return None
+    return Record.from_bytes(data, layout.record(ref))
 
 
 def record(store: Store, ref: Ref) -> Record:
