@@ -21,7 +21,7 @@ from cellar_core.line import Line
 from cellar_core.payload import WORKERS, Payload
 from cellar_core.record import SKIPPED, TOMBSTONE_MOST, Claim, Origin, Parent, Recipe, Record, tombstone
 from cellar_core.ref import Model, Ref, Version
-from cellar_core.store import Store
+from cellar_core.store import Store, StoreUnavailable
 from cellar_core.version import BaseVersion, Bump
 
 __all__ = [
@@ -165,7 +165,13 @@ class Registrar:
             if ref is None:
                 spot = choose()
                 ref = self._take(draft, spot)
-            self._upload(draft, ref, on_bytes)
+            try:
+                self._upload(draft, ref, on_bytes)
+            except (FileNotFoundError, StoreUnavailable, UploadLost):
+                if not self._void(
+                    ref
+                ):  # else its place may have been emptied meanwhile: the commit will tell
+                    raise
             if draft.request and (sibling := self._close_lower(draft, ref)):
                 return sibling, False
             if done := self._commit(draft.record(ref, spot.seen if spot else None)):
@@ -186,7 +192,7 @@ class Registrar:
         """Void a number; returns the record if its commit was faster, else None: then its payload may be deleted."""
         while True:
             self._store.create(layout.record(ref), tombstone())
-            if data := self._store.read(layout.record(ref)):
+            if (data := self._store.read(layout.record(ref))) is not None:
                 return lookup.parse(data, ref)
 
     def _void(self, ref: Ref) -> bool:
@@ -209,7 +215,7 @@ class Registrar:
             return {ref: claim for ref, claim in zip(keys.values(), claims, strict=True) if claim}
 
     def _read_claim(self, key: str) -> Claim | None:
-        if key not in self._claims and (data := self._store.read(key)):
+        if key not in self._claims and (data := self._store.read(key)) is not None:
             self._claims[key] = Claim.from_bytes(data, key)
         return self._claims.get(key)
 
@@ -240,7 +246,8 @@ class Registrar:
                 and not self._void(ref)
             ):
                 hint = f"look at it, then register again with after={ref.version}"
-                raise BumpConflict(f"{ref} was taken meanwhile (by {claim.by}): {hint}")
+                gone = f"if it was given up, void it first: cellar gc --now {ref}"
+                raise BumpConflict(f"{ref} was taken meanwhile (by {claim.by}): {hint}; {gone}")
         raise AssertionError("a line has no end")
 
     def _claim(self, ref: Ref, claim: Claim) -> Claim:
@@ -280,7 +287,7 @@ class Registrar:
                 f"files that are not of this version lie in {ref}/: {listing(foreign)}; move them away"
             )
         lost = [key for key, file in wanted.items() if key not in there or there[key] != file.size]
-        if lost and not self._void(ref):  # the place of a voided number may be emptied: the commit will tell
+        if lost:
             raise UploadLost(f"{listing(sorted(lost))} did not arrive whole; register again")
 
     def _close_lower(self, draft: Draft, ref: Ref) -> Record | None:
@@ -298,7 +305,7 @@ class Registrar:
         key = layout.record(record.ref)
         data = record.to_bytes()
         while not self._store.create(key, data):
-            if standing := self._store.read(key):
+            if (standing := self._store.read(key)) is not None:
                 found = lookup.parse(standing, record.ref)
                 return (found, False) if found else None
         return Record.from_bytes(
