@@ -17,6 +17,7 @@ from cellar_core import admit, alias, approval, fetch, gc, layout, lookup, names
 from cellar_core.attempt import Attempt
 from cellar_core.catalog import Catalog
 from cellar_core.choose import NoSuchVersion
+from cellar_core.doctor import Diagnosis, examine
 from cellar_core.errors import CellarError, listing
 from cellar_core.gc import Collected
 from cellar_core.line import Line
@@ -602,3 +603,11 @@ class Cellar:
             names.require_rack(self.store, rack := Rack(rack))
         refs, now = [Ref(ref) for ref in void], now or datetime.now(UTC)
         return gc.collect(self.store, rack, now=now, patience=patience, void=refs, dry_run=dry_run)
+
+    def doctor(self) -> Diagnosis:
+        """Look whether the store keeps its promises, whether all can be read, and what was left behind.
+
+        The exclusive create is raced for real, which leaves a few tiny objects below ``.cellar/probe/``; else nothing
+        is changed. What is wrong is told, with the next step, and never raised.
+        """
+        return examine(self)

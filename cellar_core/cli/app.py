@@ -57,6 +57,13 @@ class Commands(TyperGroup):
                 return super().parse_args(ctx, option + others if after <= end else [word])
         return super().parse_args(ctx, args)
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The global options; those that typer adds for completion have one line of the help instead of five."""
+        found: list[Any] = super().get_params(ctx)
+        for one in found:
+            one.hidden = one.name in ("install_completion", "show_completion")
+        return found
+
 
 class Command(TyperCommand):
     """One command: a function that returns an Answer, or raises a CellarError or an OSError."""
@@ -142,7 +149,7 @@ def _globals(
 ) -> None:
     """Keep base models and the models tuned from them for projects, and rebuild these when a base is bumped.
 
-    Exit codes: 0 done, 1 failed, 2 not understood.
+    Exit codes: 0 done, 1 failed, 2 not understood. Also: --install-completion
     """
     ctx.obj = cellar
 

@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cellar_core import Cellar, Plan, Record, Registered
+from cellar_core import Cellar, Model, Plan, Record, Ref, Registered
 from cellar_core.cli import app
+from cellar_core.doctor import Diagnosis
+from cellar_core.gc import Collected
+from cellar_core.layout import claims
 from cellar_core.rebuild import Rebuilt
 from cellar_core.report import RackReport, Sheet, VersionReport
-from tests.core.helpers import Bench, blank, write
+from tests.core.helpers import Bench, Crash, Watched, blank, caller, write
 
 RACK = "vit/vit-l"
 A, B = f"{RACK}/projectA", f"{RACK}/projectB"
@@ -378,6 +381,58 @@ def test_a_mistyped_trainer_makes_no_rebuild_fail(stale: Terminal) -> None:
     assert stale.json("plan", RACK) == before
 
 
+# Tend
+
+
+def abandon(cellar: Cellar, content: str = "half") -> str:
+    """Leave a base half registered, as a killed process does; its ref."""
+    killed = caller(cellar, Watched(cellar.store, ("create", "/records/")))
+    with pytest.raises(Crash):
+        killed.register_base(RACK, write(Path(content), content), bump="minor")
+    return f"{RACK}/base/1.{len(list(cellar.store.find(claims(Model(f'{RACK}/base'))))) - 1}"
+
+
+def test_gc_waits_and_then_voids(stale: Terminal, cellar: Cellar) -> None:
+    assert lines(stale("gc")) == ["nothing is open, and nothing was left behind"]
+    ref = abandon(cellar)
+    [out] = lines(stale("gc", "--older-than", "0m", "--dry-run"))
+    assert f"{ref} is open: taken by " in out
+    assert Collected.model_validate(stale.json("gc", "--older-than", "0m")).waiting[0].ref == Ref(ref)
+    voids = [f"voided {ref}: its number is not given again", "freed 4 bytes"]
+    assert lines(stale("gc", RACK, "--older-than", "0m", "--dry-run")) == [
+        f"would have {line}" for line in voids
+    ]
+    assert Path(f"cellar/{ref}/model.bin").exists()
+    assert lines(stale("gc", RACK, "--older-than", "0m")) == voids
+    assert not Path(f"cellar/{ref}/model.bin").exists()
+
+
+def test_gc_voids_at_once_what_a_person_names(stale: Terminal, cellar: Cellar) -> None:
+    refs = [abandon(cellar, "one half"), abandon(cellar, "another half")]
+    done = Collected.model_validate(stale.json("gc", "--now", refs[0], "--now", refs[1]))
+    assert (list(map(str, done.voided)), done.freed) == (refs, 20)
+    assert lines(stale("gc", "--now", refs[0])) == [
+        f"emptied {refs[0]}, which was void before",
+        "freed 0 bytes",
+    ]
+    assert stale("resolve", f"{RACK}/base") == f"{RACK}/base/1.1\n"
+
+
+def test_doctor_finds_nothing_wrong(stale: Terminal) -> None:
+    out = lines(stale("doctor"))
+    assert [line.split("  ")[0] for line in out] == ["ok"] * len(out)
+    assert Diagnosis.model_validate(stale.json("doctor")).ok
+
+
+def test_doctor_fails_where_there_is_something_to_do(stale: Terminal, cellar: Cellar) -> None:
+    Path(f"cellar/{RACK}/config.toml").write_text("[rebuild]\non_minor = 3")
+    out = lines(stale("doctor", code=1))
+    [problem] = [line for line in out if line.startswith("problem")]
+    assert f"{RACK}/config.toml: rebuild.on_minor" in problem
+    assert not Diagnosis.model_validate(stale.json("doctor", code=1)).ok
+    assert "cellar init" in stale("doctor", "--cellar", "nowhere", code=1)
+
+
 # What is wrong
 
 
@@ -419,6 +474,19 @@ def test_a_mistyped_trainer_makes_no_rebuild_fail(stale: Terminal) -> None:
         ("ls vit/vit-l/projectA/1.0.1", 1, "cellar show vit/vit-l/projectA/1.0.1"),
         ("pull vit/vit-l/projectA one", 1, "is not empty"),
         ("rack vit", 1, "choose another name"),
+        (
+            "gc --now vit/vit-l/base/1.0",
+            1,
+            "vit/vit-l/base/1.0 is a version, and no version is ever voided; yank it",
+        ),
+        (
+            "gc --now vit/vit-l/base/1.2",
+            1,
+            "nobody took vit/vit-l/base/1.2; taken of vit/vit-l/base: 1.0, 1.1",
+        ),
+        ("gc --now 1.2", 2, "'1.2' is no ref"),
+        ("gc --older-than tomorrow", 2, "30m, 24h or 7d"),
+        ("gc vit/vit-m", 1, "there is no rack vit/vit-m"),
         ("plan", 2, "RACK"),
         ("lss", 2, "lss"),
         ("ls --cellar nowhere", 1, "cellar init"),
@@ -499,8 +567,8 @@ def test_after_two_dashes_everything_is_the_commands_own(stale: Terminal) -> Non
 
 
 KEEP, FIND = ["init", "rack", "register"], ["ls", "show", "resolve", "pull", "verify"]
-DECIDE, TRAIN = ["plan", "approve", "alias"], ["retrain", "rebuild"]
-COMMANDS = [*KEEP, *FIND, *DECIDE, *TRAIN]
+DECIDE, TRAIN, TEND = ["plan", "approve", "alias"], ["retrain", "rebuild"], ["gc", "doctor"]
+COMMANDS = [*KEEP, *FIND, *DECIDE, *TRAIN, *TEND]
 
 
 def test_help_lists_every_command_on_one_screen(monkeypatch: pytest.MonkeyPatch) -> None:
