@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import uuid
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -13,30 +14,15 @@ from zlib import crc32
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from cellar_core import log, record, register, state
+from cellar_core import gc, log, record, register, state
 from cellar_core.attempt import Attempt
-from cellar_core.errors import CellarError
 from cellar_core.parsed import Parsed
-from cellar_core.payload import Payload, SourceChanged
+from cellar_core.payload import Payload
 from cellar_core.record import FileEntry
-from cellar_core.store import Store
+from cellar_core.store import ObjectStore, base
 from tests.simulation.world import Error, Request, entry_digest
 
-__all__ = ["Caller", "Client", "Program", "Unanswered", "deterministic"]
-
-TRIES = 4
-"""How often a client repeats a create whose answer it does not know."""
-
-
-class Unanswered(CellarError):
-    """No answer came. Trying again helps."""
-
-    retryable = True
-
-
-class _Exists(Exception):
-    """What a client raises for a lost race; or for a 409, with nothing there."""
-
+__all__ = ["Caller", "Client", "Program", "chunks", "deterministic"]
 
 class Program:
     """What a caller does.
@@ -137,61 +123,69 @@ class Caller:
 
 def _ask(kind: str, key: str, data: Hashable = None) -> Any:
     answer = getcurrent().ask(Request(kind, key, data))  # type: ignore[attr-defined]
-    if not isinstance(answer, Error):
-        return answer
-    if answer.name == "exists":
-        raise _Exists(key)
-    if answer.name == "changed":
-        raise SourceChanged(f"{key} changed while it was registered")
-    raise Unanswered(f"no answer for {kind} {key}")
+    if isinstance(answer, Error):
+        raise ERRORS[answer](f"{kind} {key}")
+    return answer
 
 
-class Client(Store):
-    """The store as a caller sees it: each method asks, and repeats and compares as clients of object stores must."""
+ERRORS: dict[Error, Callable[[str], OSError]] = {
+    Error.UNANSWERED: lambda what: ConnectionResetError(errno.ECONNRESET, f"no answer to {what}"),
+    Error.EXISTS: lambda what: FileExistsError(what),
+    Error.CONFLICT: lambda what: OSError(errno.EIO, f"409: {what}"),
+}
+"""What fsspec's clients raise."""
 
-    url = "simulation://"
 
-    def create(self, key: str, data: bytes) -> bool:
-        """Whatever error comes, read back; absent: the same bytes again."""
-        for _ in range(TRIES):
-            try:
-                _ask("create", key, data)
-                return True
-            except (Unanswered, _Exists):
-                found = self.read(key)
-            if found is not None:
-                return found == data
-        raise Unanswered(f"no answer for create {key}")
+class _FileSystem:
+    """What ``ObjectStore`` uses of an fsspec file system; each method is one request."""
 
-    def read(self, key: str) -> bytes | None:
-        return _ask("get", key)  # type: ignore[no-any-return]
+    def pipe_file(self, path: str, data: bytes, mode: str = "overwrite") -> None:
+        _ask("create" if mode == "create" else "put", path, data)
 
-    def find(self, prefix: str) -> Mapping[str, int]:
-        return dict(_ask("list", prefix))
+    def cat_file(self, path: str) -> bytes:
+        data: bytes | None = _ask("get", path)
+        if data is None:
+            raise FileNotFoundError(path)
+        return data
 
-    def chunks(self, key: str) -> Iterator[bytes]:
-        if (data := self.read(key)) is None:
-            raise FileNotFoundError(key)
-        yield data
+    def find(self, path: str, *, prefix: str, detail: bool) -> dict[str, dict[str, int]]:
+        return {key: {"size": size} for key, size in _ask("list", f"{path}/{prefix}")}
 
-    def upload(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
-        """Bytes that differ from the scan never become visible."""
-        _ask("put", key, (str(source), expected.digest, None))
+    def rm_file(self, path: str) -> None:
+        _ask("delete", path)
 
-    def delete(self, key: str) -> None:
-        _ask("delete", key)
+
+class Client(ObjectStore):
+    """The real store of object storage, on a file system that asks for the answer of each request."""
+
+    def __init__(self) -> None:
+        super().__init__("simulation://", {})
+
+    @property
+    def _fs(self) -> Any:
+        return _FileSystem()
+
+    def _path(self, key: str) -> str:
+        return key
+
+    # What a caller does on its own disk, and what only a test can know
 
     def scan(self, directory: str) -> Payload:
         """What ``payload.scan`` finds in a directory of the caller's."""
         return _payload(directory, _ask("scan", directory))
 
-    def save(self, directory: str, **files: bytes) -> Payload:
+    def save(self, directory: str, files: Mapping[str, bytes]) -> Payload:
         """A training writes *files*."""
         return _payload(directory, _ask("save", directory, tuple(files.items())))
 
     def now(self, prefix: str) -> frozenset[str]:
         """The keys of the records below *prefix* at this moment, without tombstones; no real caller could know."""
         return _ask("now", prefix)  # type: ignore[no-any-return]
+
+
+def chunks(source: Path) -> Iterator[bytes]:
+    """The bytes of a file on the caller's disk."""
+    yield _ask("file", str(source))
 
 
 def _payload(directory: str, files: tuple[tuple[str, bytes], ...]) -> Payload:
@@ -250,8 +244,10 @@ def deterministic() -> Iterator[None]:
     for model in (record.Claim, record.Record, Attempt):
         model.model_rebuild()  # while their modules' datetime is the real one
     with ExitStack() as stack:
-        for module in (register, state):
+        for module in (gc, register, state):
             stack.enter_context(mock.patch.object(module, "ThreadPoolExecutor", _Inline))
+        stack.enter_context(mock.patch.object(base, "chunks", chunks))
+        stack.enter_context(mock.patch("time.sleep", lambda seconds: None))
         for module in (record, log):
             stack.enter_context(mock.patch.object(module, "datetime", _NoTime))
         # The order of a set of models is that of their hashes, and a class's own hash is another in each process.

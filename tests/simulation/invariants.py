@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import lru_cache
@@ -9,12 +10,13 @@ from functools import lru_cache
 from cellar_core import layout
 from cellar_core.choose import NoSuchVersion
 from cellar_core.names import NoSuchRack
+from cellar_core.gc import NotAbandoned
 from cellar_core.line import Line
 from cellar_core.record import SKIPPED, TOMBSTONE_MOST, Claim, Record, Unreadable
-from cellar_core.ref import Model, Ref
+from cellar_core.ref import Ref
 from cellar_core.register import BumpConflict, ForeignFiles, VersionTaken
 from cellar_core.version import Bump
-from tests.simulation.programs import Collected, Done, Gave, Planned, Read, Refused, Run
+from tests.simulation.programs import Nothing, Done, Gave, Planned, Read, TRAINED, Refused, Run
 from tests.simulation.world import World, entry_digest
 
 __all__ = ["Violation", "answered", "arrived", "settled"]
@@ -143,11 +145,11 @@ def answered(
         for todo in end.plan.rebuilds:
             _require(todo.base in there, "reader", f"{name} plans to build from {todo.base}, which is no version")
     elif isinstance(end, Refused):
-        fair = isinstance(end.error, allowed) or (stale and isinstance(end.error, STALE_REFUSALS))
+        fair = isinstance(end.error, (*allowed, NotAbandoned)) or (stale and isinstance(end.error, STALE_REFUSALS))
         _require(fair, "refused", f"{name}: {type(end.error).__name__}: {end.error}")
     elif isinstance(end, Gave):
         raise Violation("ends", f"{name} was tried again and again: {end.error}")
-    elif not isinstance(end, Collected):
+    elif not isinstance(end, Nothing):
         raise Violation("error", f"{name}: {end!r}")
 
 
@@ -196,6 +198,18 @@ def settled(world: World) -> None:
         _require(numbers == set(range(first, first + len(numbers))), "numbers", f"{line} has {sorted(numbers)}")
 
 
-def versions(world: World, model: Model) -> list[Ref]:
-    """The versions of a model."""
-    return sorted(ref for ref in committed(world) if ref.model == model)
+def unwasted(world: World) -> None:
+    """``waste``: R1: while nobody is taken for dead, or has failed, one holder trains, however often it is asked for."""
+    events = [json.loads(data)["event"] for key, data in world.objects.items() if key.startswith(f"{OURS}rebuilds/")]
+    holders = {path.split("/")[1] for path in world.disk if path.startswith(TRAINED)}
+    _require(len(holders) <= 1 or set(events) - {"started"}, "waste", f"{sorted(holders)} all trained")
+
+
+def frugal(world: World) -> None:
+    """``ends``: what one training of a rebuild made takes one number at most: whoever was voided gives up.
+
+    Else two finishers could void each other for ever.
+    """
+    claims = [_claim(key, data) for key, data in world.objects.items() if key.startswith(f"{OURS}claims/")]
+    taken = [claim.identity for claim in claims if claim.request]
+    _require(len(set(taken)) == len(taken), "ends", "a training took two numbers")

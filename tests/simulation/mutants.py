@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from cellar_core import layout, lookup
-from cellar_core.catalog import Catalog
 from cellar_core.digest import digest_json
 from cellar_core.line import Line
 from cellar_core.record import SKIPPED, Claim, FileEntry, Record, tombstone
+from cellar_core.plan import Rebuild
+from cellar_core.rebuild import Rebuilt
 from cellar_core.ref import Model, Ref, Version
-from cellar_core.register import Draft, ForeignFiles, Registrar, Spot
-from cellar_core.store import Store
-from tests.simulation.caller import Client, Unanswered, _ask
-from tests.simulation.programs import Rules, collect
+from cellar_core.register import Draft, ForeignFiles, Registrar, Spot, Superseded
+from cellar_core.store import Store, StoreUnavailable
+from cellar_core.store.base import checked
+from tests.simulation.caller import Client, chunks
+from tests.simulation.programs import REAL, Rules
+
+Build = Callable[[], tuple[Record, bool]]
 
 __all__ = ["MUTANTS", "Mutant"]
 
@@ -80,7 +85,7 @@ class UnknownIsLost(Registrar):
     def _claim(self, ref: Ref, claim: Claim) -> Claim:
         try:
             return super()._claim(ref, claim)
-        except Unanswered:
+        except StoreUnavailable:
             return other()
 
 
@@ -135,7 +140,8 @@ without("a number that was voided is not adopted", "ends", registrar=VoidAdopted
 
 class NotCompared(Client):
     def upload(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
-        _ask("put", key, (str(source), None, None))
+        with self._telling(key):
+            self._fs.pipe_file(self._path(key), b"".join(chunks(source)))
 
 
 without("V2: bytes that differ from the scan never become visible", "payload", client=NotCompared)
@@ -143,8 +149,10 @@ without("V2: bytes that differ from the scan never become visible", "payload", c
 
 class InPlace(Client):
     def upload(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
-        _ask("put", key, (str(source), expected.digest, 1))
-        super().upload(source, key, expected, on_bytes)
+        data = b"".join(checked(source, expected, on_bytes))
+        with self._telling(key):
+            for size in (1, len(data)):
+                self._fs.pipe_file(self._path(key), data[:size])
 
 
 without("V3: files appear whole", "payload", client=InPlace)
@@ -203,6 +211,34 @@ class RequestNotInIdentity(Draft):
 without("H2: the request is part of a rebuild's identity", "twice", draft=RequestNotInIdentity)
 
 
+class NeverGivesUp(Registrar):
+    def register(
+        self, draft: Draft, choose: Callable[[], Spot], on_bytes: Callable[[int], object] = lambda count: None
+    ) -> tuple[Record, bool]:
+        while True:
+            try:
+                return super().register(draft, choose, on_bytes)
+            except Superseded:
+                pass
+
+
+without("a rebuild whose number was voided gives up", "ends", registrar=NeverGivesUp)
+
+
+def without_start(store: Store, todo: Rebuild, holder: str, build: Build, **more: Any) -> Rebuilt:
+    """Train at once."""
+    if found := more["found"]():
+        return Rebuilt.of("already", found)
+    try:
+        record, own = build()
+    except Superseded:
+        return Rebuilt(outcome="skipped", model=todo.model, detail="was voided")
+    return Rebuilt.of("built" if own else "already", record)
+
+
+without("R1: a run writes that it starts before it trains", "waste", attempt=without_start)
+
+
 # Voiding
 
 
@@ -227,15 +263,12 @@ class VoidNotRead(Registrar):
 without("a payload is deleted only once its tombstone was read back", "payload", "twice", registrar=VoidNotRead)
 
 
-def delete_first(store: Client, registrar: Registrar, model: Model) -> None:
-    """Empty the places of what has no record, then void them."""
-    claims = filter(None, map(layout.parse_claim, store.find(layout.claims(model))))
-    committed = Catalog(store.find(layout.records(model)))
-    for ref in claims:
-        if ref not in committed:
-            for key in store.find(layout.payload(ref)):
-                store.delete(key)
-    collect(store, registrar, model)
+def delete_first(store: Client, refs: Iterable[Ref]) -> None:
+    """Empty the places, then void their numbers."""
+    for ref in refs:
+        for key in store.find(layout.payload(ref)):
+            store.delete(key)
+    REAL.collect(store, refs)
 
 
 without("V7: a payload is deleted after its number was voided, not before", "payload", collect=delete_first)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from cellar_core import bump as bumping
+from cellar_core import gc as collector
 from cellar_core import layout, lookup, rebuild, state
 from cellar_core.catalog import Catalog
 from cellar_core.choose import NoSuchVersion
@@ -17,13 +18,14 @@ from cellar_core.rack import RackConfig
 from cellar_core.record import Parent, Record
 from cellar_core.ref import Model, Rack, Ref, Selector, Version
 from cellar_core.register import Draft, Registrar, Spot
+from cellar_core.store import Store
 from cellar_core.version import BaseVersion, Bump
 from tests.simulation.caller import Client, Program
 
 __all__ = [
-    "BASE", "CELLAR", "ONE", "PROJECT", "RACK", "REAL",
-    "Collected", "Done", "Gave", "Planned", "Read", "Refused", "Rules", "Run",
-    "collect", "gc", "read", "register", "run_rebuild", "watch",
+    "BASE", "CELLAR", "ONE", "PROJECT", "RACK", "REAL", "TRAINED",
+    "Nothing", "Done", "Gave", "Planned", "Read", "Refused", "Rules", "Run",
+    "gc", "plan_of", "read", "register", "run_rebuild", "trained", "watch",
 ]  # fmt: skip
 
 RACK = Rack("vit/vit-l")
@@ -31,6 +33,8 @@ BASE, PROJECT = RACK.base, RACK.project("projectA")
 ONE = BASE.at("1.0")
 CELLAR = "cellar"
 CONFIG = RackConfig.parse(b"", layout.config(RACK), RACK)
+TRAINED = "trained/"
+"""Where trainings write, below it who had the work."""
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TRIES = 10
 """How often a caller is tried again after an error that says that it helps."""
@@ -43,7 +47,8 @@ class Rules:
     registrar: type[Registrar] = Registrar
     client: type[Client] = Client
     draft: type[Draft] = Draft
-    collect: Callable[[Client, Registrar, Model], None] = field(default=lambda *given: collect(*given))
+    collect: Callable[[Client, Iterable[Ref]], None] = field(default=lambda *given: _collect(*given))
+    attempt: Callable[..., rebuild.Rebuilt] = rebuild.attempt
     versions: Callable[[Client, Model], list[Version]] = field(default=lambda *given: _versions(*given))
 
 
@@ -119,7 +124,7 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Collected:
+class Nothing:
     """Ended, with nothing to tell."""
 
     def __str__(self) -> str:
@@ -148,7 +153,7 @@ def register(
             try:
                 payload = store.scan(source)
                 if not payload.files:
-                    return Collected()
+                    return Nothing()
                 draft = rules.draft(model=model, payload=payload, parent=parent, bump=bump, version=version)
                 record, created = registrar.register(draft, lambda: _spot(store, draft, holder=payload.tree))
                 return Done(draft, record, created)
@@ -176,31 +181,32 @@ def _spot(store: Client, draft: Draft, holder: str) -> Spot:
 # Void
 
 
-def gc(name: str, rules: Rules, model: Model = PROJECT) -> Program:
-    """A garbage collection that takes everything for abandoned that has no record."""
+def gc(name: str, rules: Rules, model: Model = PROJECT, *, patient: bool = False) -> Program:
+    """A garbage collection: a *patient* one looks twice; else a person takes all for abandoned that has no record."""
 
     def act(store: Client) -> object:
         for _ in range(TRIES):
             try:
-                rules.collect(store, rules.registrar(store), model)
+                if patient:
+                    rules.collect(store, ())
+                rules.collect(store, () if patient else _open(store, model))
+                break
             except CellarError as error:
                 if not error.retryable:
-                    raise
-            else:
-                break
-        return Collected()
+                    return Refused(error)
+        return Nothing()
 
     return Program(name, act, rules.client)
 
 
-def collect(store: Client, registrar: Registrar, model: Model) -> None:
-    """Void each number without a record, and then empty its place; also where a gc that died left files."""
+def _open(store: Client, model: Model) -> list[Ref]:
     claims = filter(None, map(layout.parse_claim, store.find(layout.claims(model))))
     committed = Catalog(store.find(layout.records(model)))
-    for ref in claims:
-        if ref not in committed and registrar.void(ref) is None:
-            for key in store.find(layout.payload(ref)):
-                store.delete(key)
+    return [ref for ref in claims if ref not in committed]
+
+
+def _collect(store: Client, refs: Iterable[Ref]) -> None:
+    collector.collect(store, RACK, now=NOW, patience=timedelta(0), void=refs)
 
 
 # Read
@@ -234,35 +240,34 @@ def _versions(store: Client, model: Model) -> list[Version]:
 # Rebuild
 
 
-def run_rebuild(name: str, rules: Rules, holder: str) -> Program:
-    """A run of what a plan asks for; each of its trainings gives other bytes, as on a GPU."""
+def run_rebuild(name: str, rules: Rules, holder: str, planned: Plan | None = None) -> Program:
+    """A run of what a plan asked for, or asks for now; a second training gives other bytes, as on a GPU."""
 
     def act(store: Client) -> object:
         registrar = rules.registrar(store)
-        problem: CellarError | None = None
-        planned: Plan | None = None
+        known, problem = planned, None
         for turn in range(1, TRIES + 1):
             try:
-                planned = _plan(store) if planned is None else planned
-                if not planned.rebuilds:
-                    return Planned(planned)
-                todo = planned.rebuilds[0]
+                known = plan_of(store) if known is None else known
+                if not known.rebuilds:
+                    return Planned(known)
+                todo = known.rebuilds[0]
                 line = Line.on(todo.model, BaseVersion(str(todo.base.version)))
 
                 def build() -> tuple[Record, bool]:
-                    payload = store.save(f"{name}{turn}", f0=f"{name} {turn:2}".encode())
+                    payload = store.save(f"{TRAINED}{holder}/{name}-{turn}", trained(name, turn))
                     parent = Parent(ref=todo.base, tree=lookup.record(store, todo.base).tree)
                     draft = rules.draft(model=todo.model, payload=payload, parent=parent, request=todo.request)
                     return registrar.register(draft, lambda: Spot(line))
 
-                done = rebuild.attempt(
+                done = rules.attempt(
                     store,
                     todo,
                     holder,
                     build,
                     found=lambda: registrar.find_request(line, todo.request),
                     policy=CONFIG.digest(todo.model),
-                    last_try=turn >= 3,
+                    last_try=turn == 3,
                 )
                 return Run(todo.request, done)
             except CellarError as error:
@@ -275,6 +280,11 @@ def run_rebuild(name: str, rules: Rules, holder: str) -> Program:
     return Program(name, act, rules.client)
 
 
+def trained(name: str, turn: int = 1) -> dict[str, bytes]:
+    """What a training of that run writes."""
+    return {"f0": f"{name} {turn:2}".encode()}
+
+
 def watch(name: str, rules: Rules) -> Program:
     """Somebody who takes whoever has the work for dead, rightly or not; and asks again for what failed."""
 
@@ -282,7 +292,7 @@ def watch(name: str, rules: Rules) -> Program:
         planned: Plan | None = None
         for _ in range(TRIES):
             try:
-                planned = _plan(store)
+                planned = plan_of(store)
                 for skip in planned.skips:
                     if skip.reason is Reason.IN_PROGRESS:
                         rebuild.mark_lost(store, skip, "thought dead")
@@ -298,5 +308,6 @@ def watch(name: str, rules: Rules) -> Program:
     return Program(name, act, rules.client)
 
 
-def _plan(store: Client) -> Plan:
-    return plan(state.load(store, CELLAR, RACK, CONFIG, NOW), CONFIG, NOW)
+def plan_of(store: Store) -> Plan:
+    """What is to be rebuilt, seen from now."""
+    return plan(state.load(store, lambda: CELLAR, RACK, CONFIG, NOW), CONFIG, NOW)

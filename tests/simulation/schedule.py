@@ -166,7 +166,7 @@ class Play:
             assert request
             final = request.kind in ("get", "create") and request.key in self.world.objects
             final = final and request.key.startswith(f"{layout.ROOT}/")  # for ever, since all there only grows
-            own = request.kind == "save" or (request.kind == "scan" and not self.setting.changes)
+            own = request.kind == "save" or (request.kind in ("scan", "file") and not self.setting.changes)
             if final or own:
                 return Move("go", who)
         return None
@@ -251,17 +251,14 @@ class Play:
 
     def _answer(self, request: Request, move: Move) -> Hashable:
         if move.kind == "conflict":
-            return Error("exists")
+            return Error.CONFLICT
         if move.kind == "absent":
             return None
         if move.kind == "stale":
             return move.more
         if move.kind != "go":
-            answer = self.world.effect(request)
-            if isinstance(answer, Error):
-                return answer
             self._send(request, move.kind)
-            return Error("unanswered")
+            return Error.UNANSWERED
         if request.kind == "get":
             return self.world.objects.get(request.key)
         if request.kind == "list":
@@ -274,18 +271,18 @@ class Play:
         if request.kind == "scan":
             start = f"{request.key}/"
             return tuple((p.removeprefix(start), data) for p, data in self.world.disk.items() if p.startswith(start))
+        if request.kind == "file":
+            return self.world.disk[request.key]
         effect = self.world.effect(request)
-        if isinstance(effect, Error):
-            return effect
         assert effect
-        return True if self._arrive(effect) or request.kind != "create" else Error("exists")
+        return True if self._arrive(effect) or request.kind != "create" else Error.EXISTS
 
     def _send(self, request: Request, fate: str) -> str:
         """Send a request of which nobody will read the answer."""
         effect = self.world.effect(request)
-        if isinstance(effect, Effect) and fate == "happened":
+        if effect and fate == "happened":
             self._arrive(effect)
-        elif isinstance(effect, Effect) and fate == "late":
+        elif effect and fate == "late":
             self.world.late += (effect,)
         return fate
 
@@ -331,7 +328,7 @@ def _told(what: object) -> str:
     if isinstance(what, Fated):
         return f"{_told(what.answer)}   <-- {what.fault}"
     if isinstance(what, Error):
-        return f"error: {what.name}"
+        return f"error: {what.value}"
     if isinstance(what, tuple):
         return ", ".join(map(_told, what)) or "nothing"
     if isinstance(what, frozenset):

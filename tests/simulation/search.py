@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from unittest import mock
 
+from cellar_core import gc
 from tests.simulation.invariants import Violation
 from tests.simulation.programs import REAL, Rules
 from tests.simulation.schedule import Move, Play, Setting
@@ -94,8 +96,9 @@ def seeded(seed: int, rules: Rules = REAL) -> Play:
     setting, contents = drawn(seed, rules)
     play = Play.of(setting)
     try:
-        draw(play, Random(f"moves {seed}"))
-        epilogue(play, rules, contents)
+        with mock.patch.object(gc, "Registrar", rules.registrar):
+            draw(play, Random(f"moves {seed}"))
+            epilogue(play, rules, contents)
     except Violation as violation:
         raise Found(violation, play, f"seed {seed}: {setting.name}") from None
     finally:

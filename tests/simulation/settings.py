@@ -20,11 +20,11 @@ from cellar_core.version import BaseVersion, Bump, ProjectVersion
 from tests.simulation import invariants
 from tests.simulation.caller import Program
 from tests.simulation.invariants import Violation
-from tests.simulation.programs import BASE, ONE, PROJECT, Done, Planned, Refused, Rules, gc, read, register, run_rebuild, watch
+from tests.simulation.programs import BASE, ONE, PROJECT, Planned, Rules, gc, plan_of, read, register, run_rebuild, trained, watch
 from tests.simulation.schedule import Play, Setting
 from tests.simulation.world import entry_digest
 
-__all__ = ["KINDS", "drawn", "epilogue"]
+__all__ = ["drawn", "epilogue"]
 
 TWO = BASE.at("1.1")
 
@@ -37,8 +37,8 @@ class _Plain(Store):
 
     url = "plain://"
 
-    def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
+    def __init__(self, objects: dict[str, bytes]) -> None:
+        self.objects = objects
 
     def create(self, key: str, data: bytes) -> bool:
         return self.objects.setdefault(key, data) == data
@@ -49,7 +49,7 @@ class _Plain(Store):
     def find(self, prefix: str) -> Mapping[str, int]:
         return {key: len(data) for key, data in self.objects.items() if key.startswith(prefix)}
 
-    def chunks(self, key: str) -> Iterator[bytes]:
+    def chunks(self, key: str, size: int) -> Iterator[bytes]:
         yield self.objects[key]
 
     def upload(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
@@ -62,7 +62,7 @@ class _Plain(Store):
 @cache
 def registry(*, behind: bool) -> dict[str, bytes]:
     """A rack with base 1.0; or also with projectA 1.0.1 on it and base 1.1, so that a rebuild is wanted."""
-    store = _Plain()
+    store = _Plain({})
     store.create(layout.rack(BASE.rack), b"{}")
     _add(store, ONE)
     if behind:
@@ -87,9 +87,9 @@ def _tree(objects: Mapping[str, bytes], ref: Ref) -> str:
 def drawn(seed: int, rules: Rules) -> tuple[Setting, Contents]:
     """The setting of a seed. Each second has different contents of equal sizes: equal sizes hide overwriting."""
     rng = Random(seed)
-    kind = rng.choice(sorted(KINDS))
+    kind = rng.choice(KINDS)
     contents = Contents(equal=seed % 2 == 0)
-    return KINDS[kind](rng, rules, contents), contents
+    return kind(rng, rules, contents), contents
 
 
 @dataclass
@@ -174,28 +174,25 @@ def foreign(rng: Random, rules: Rules, contents: Contents) -> Setting:
 
 def rebuilds(rng: Random, rules: Rules, contents: Contents) -> Setting:
     """Runs of one rebuild: doubled ones, retried ones whose first try lives, and somebody who takes them for dead."""
+    planned = plan_of(_Plain(registry(behind=True)))
     holders = rng.choice([("one", "one"), ("one", "two"), ("one", "one", "two"), ("one", "two", "three")])
-    programs = [run_rebuild(f"R{place}", rules, holder) for place, holder in enumerate(holders)]
+    runs = [(f"R{place}", holder) for place, holder in enumerate(holders)]
+    programs = [run_rebuild(name, rules, holder, rng.choice([planned, planned, None])) for name, holder in runs]
     programs += [watch(f"watch{place}", rules) for place in range(rng.randint(0, 3))]
-    if rng.random() < 0.3:
-        by_hand = register("rescue", rules, parent=parent_of(TWO, behind=True), source="R01")
-        programs.append(by_hand)
-    restarts = {f"R{place}": run_rebuild(f"R{place}+", rules, holder) for place, holder in enumerate(holders)}
+    disk = {}
+    if rng.random() < 0.3:  # somebody registers by hand what a run trained
+        programs.append(register("by hand", rules, parent=parent_of(TWO, behind=True), source="rescued"))
+        disk = {f"rescued/{file}": data for file, data in trained("R0").items()}
     return _disturbed(rng, rules, contents, Setting(
         name=f"rebuilds by {' '.join(holders)}",
         objects=registry(behind=True),
-        disk={},
+        disk=disk,
         programs=tuple(programs),
-        restarts={name: program for name, program in restarts.items() if rng.random() < 0.7},
+        restarts={name: run_rebuild(f"{name}+", rules, holder, planned) for name, holder in runs if rng.random() < 0.7},
     ), PROJECT)  # fmt: skip
 
 
-KINDS: dict[str, Callable[[Random, Rules, Contents], Setting]] = {
-    "line": line,
-    "base": base,
-    "foreign": foreign,
-    "rebuilds": rebuilds,
-}
+KINDS = (line, line, line, base, base, foreign, rebuilds, rebuilds, rebuilds, rebuilds)
 
 
 def _heir(rng: Random, name: str) -> str:
@@ -206,7 +203,7 @@ def _heir(rng: Random, name: str) -> str:
 def _disturbed(rng: Random, rules: Rules, contents: Contents, setting: Setting, model: Model) -> Setting:
     """Add those who void and read, the directories, and what the adversary may do."""
     programs = list(setting.programs)
-    programs += [gc(f"gc{place}", rules, model) for place in range(rng.choice([0, 0, 1, 1, 2]))]
+    programs += [gc(f"gc{place}", rules, model, patient=rng.random() < 0.3) for place in range(rng.choice([0, 0, 1, 1, 2]))]
     programs += [read(f"reader{place}", rules, model) for place in range(rng.choice([0, 0, 1]))]
     registering = [p.name for p in (*programs, *setting.restarts.values()) if p.name[0] in "ABC"]
     disk = {path: data for name in registering for path, data in contents.disk(name).items()}
@@ -214,7 +211,7 @@ def _disturbed(rng: Random, rules: Rules, contents: Contents, setting: Setting, 
     return replace(
         setting,
         programs=tuple(programs),
-        disk=disk,
+        disk=setting.disk | disk,
         changes=changes if rng.random() < 0.3 else (),
         faults=rng.choice([0, 0, 1, 1, 2, 3, 5]),
     )
@@ -226,9 +223,13 @@ def _disturbed(rng: Random, rules: Rules, contents: Contents, setting: Setting, 
 def epilogue(play: Play, rules: Rules, contents: Contents) -> None:
     """When all have ended or died: whoever comes then, undisturbed, still gets what was promised."""
     setting = play.setting
-    if not setting.again:
-        return _rebuilt(play, rules)
     voids = any(program.name.startswith("gc") for program in setting.programs)
+    if not setting.again:
+        names = [program.name for program in setting.programs]
+        if not any(name.startswith("watch") for name in names):
+            invariants.unwasted(play.world)
+        invariants.frugal(play.world)
+        return _rebuilt(play, rules)
     if not play.caused and not voids and not setting.allowed:
         invariants.settled(play.world)  # nobody failed, so nothing is missing
     _finished(play, contents, setting.again)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,9 +18,9 @@ class Request(NamedTuple):
 
     Attributes:
         kind: To the store: ``create``, ``get``, ``list``, ``put``, ``delete``. To the caller's own disk: ``scan``,
-            ``save``. To the test: ``now``, which tells what is committed.
-        key: The key, the prefix to list, or the directory.
-        data: Bytes to create; for ``put``: the file to send, the digest that it must have, and how much of it; for ``save``: files.
+            ``file``, ``save``. To the test: ``now``, which tells what is committed.
+        key: The key, the prefix to list, or the path.
+        data: What to create or put; for ``save``: files.
     """
 
     kind: str
@@ -27,14 +28,12 @@ class Request(NamedTuple):
     data: Hashable = None
 
 
-class Error(NamedTuple):
-    """An answer that is an error, as a client sees it.
+class Error(enum.Enum):
+    """An answer that is an error."""
 
-    ``unanswered``: the connection was cut; the request may have happened or not, or it will. ``exists``: 409, 412 or
-    whatever a lost race looks like, also when nothing is there. ``changed``: the file is not what was scanned.
-    """
-
-    name: str
+    UNANSWERED = "no answer: it may have happened, or will, or not"
+    EXISTS = "412: it exists"
+    CONFLICT = "409: nothing was done"
 
 
 class Effect(NamedTuple):
@@ -99,19 +98,12 @@ class World:
                 else:
                     sizes[key] = size
 
-    def effect(self, request: Request) -> Effect | Error | None:
-        """What *request* will do, once it arrives; an Error if it is not sent at all."""
-        if request.kind == "create":
-            return Effect("create", request.key, bytes(request.data))  # type: ignore[arg-type]
-        if request.kind == "delete":
-            return Effect("delete", request.key)
-        if request.kind == "put":
-            path, digest, size = request.data  # type: ignore[misc]
-            data = self.disk[path]
-            if digest and entry_digest(data) != digest:
-                return Error("changed")
-            return Effect("put", request.key, data[:size])
-        return None
+    @staticmethod
+    def effect(request: Request) -> Effect | None:
+        """What *request* does to the store, once it arrives."""
+        if request.kind not in ("create", "put", "delete"):
+            return None
+        return Effect(request.kind, request.key, request.data or b"")  # type: ignore[arg-type]
 
     def change(self, effect: Effect) -> bool:
         """Let an effect arrive; returns whether it did anything."""
