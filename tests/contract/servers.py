@@ -11,12 +11,14 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Self
 
 import fsspec
+import pytest
 
 START = 60.0
 """How many seconds a server may take until it answers."""
@@ -109,6 +111,17 @@ class Server:
         except OSError:
             return False
         return True
+
+
+def running(kind: type[Server]) -> Callable[[], Iterator[Server]]:
+    """A fixture: such a server, for all tests of a file."""
+
+    @pytest.fixture(scope="module")
+    def server() -> Iterator[Server]:
+        with kind() as started:
+            yield started
+
+    return server
 
 
 class S3(Server):

@@ -1,13 +1,22 @@
-"""What each store promises. A back end's test class subclasses one of these two and gives a ``url`` fixture."""
+"""What each store promises. A back end's test class subclasses one of these and says where such a store is."""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import pickle
+import random
+import signal
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
+from multiprocessing.context import ForkProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,10 +26,13 @@ from cellar_core.layout import FORMAT, ROOT
 from cellar_core.payload import CHUNK, SourceChanged, chunks
 from cellar_core.record import FileEntry
 from cellar_core.store import NotExclusive, Store, open_store
-from tests.core.helpers import processes, threads
+from tests.contract.servers import Server
+from tests.core.helpers import WAIT, processes, threads
 
 RACERS = 6
 ROUNDS = 15
+LARGE = 2 * CHUNK + 2**20
+"""The size of a file that is sent in several parts, the last of them short."""
 
 
 def described(path: Path, name: str = "blake3") -> FileEntry:
@@ -38,6 +50,19 @@ def body(store: Store, key: str) -> bytes:
     return b"".join(store.chunks(key, store.find(key).get(key, 1)))
 
 
+class Stop(Exception):
+    """What a test raises."""
+
+
+def forked(act: Callable[[], object]) -> ForkProcess:
+    """A process that has begun to *act*; somebody will kill it."""
+    process = get_context("fork").Process(target=act, daemon=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12, for a fork beside threads
+        process.start()
+    return process
+
+
 class StoreContract:
     """What holds for every store, also for one that only this process sees."""
 
@@ -47,15 +72,27 @@ class StoreContract:
         raise NotImplementedError
 
     @pytest.fixture
-    def store(self, url: str) -> Store:
+    def options(self) -> dict[str, Any]:
+        """The ``storage_options`` for it."""
+        return {}
+
+    @pytest.fixture
+    def store(self, url: str, options: dict[str, Any]) -> Store:
         """The store that is tested."""
-        return open_store(url)
+        return open_store(url, options)
 
     @pytest.fixture
     def source(self, tmp_path: Path) -> Path:
         """A file to upload."""
         path = tmp_path / "source.bin"
         path.write_bytes(b"payload " * 1000)
+        return path
+
+    @pytest.fixture
+    def large(self, tmp_path: Path) -> Path:
+        """A file that is sent in several parts, no two of them alike."""
+        path = tmp_path / "large.bin"
+        path.write_bytes(random.Random(1).randbytes(LARGE))
         return path
 
     # create
@@ -143,9 +180,9 @@ class StoreContract:
         assert dict(store.find("nowhere/")) == {}
         assert dict(store.find("")) == {}
 
-    def test_listings_are_not_cached(self, store: Store, url: str) -> None:
+    def test_listings_are_not_cached(self, store: Store, url: str, options: dict[str, Any]) -> None:
         """What one caller creates or deletes, another sees at its next call."""
-        other = open_store(url)
+        other = open_store(url, options)
         assert not other.find("m/")
         store.create("m/a.json", b"data")
         assert set(other.find("m/")) == {"m/a.json"}
@@ -174,6 +211,30 @@ class StoreContract:
         assert body(store, f"v/{name}") == source.read_bytes()
         assert set(store.find("v/")) == {f"v/{name}"}
 
+    def test_large_file(self, store: Store, large: Path) -> None:
+        """A file that takes several parts arrives whole, in order, and each of its bytes was counted."""
+        counted: list[int] = []
+        store.upload(large, "v/large.bin", described(large), counted.append)
+        assert sum(counted) == LARGE
+        assert dict(store.find("v/")) == {"v/large.bin": LARGE}
+        assert body(store, "v/large.bin") == large.read_bytes()
+
+    @pytest.mark.parametrize("size", [CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK])
+    def test_sizes_at_the_seam(self, store: Store, tmp_path: Path, size: int) -> None:
+        """A file of one part, or of just more, or of exactly two, has all of its bytes."""
+        source = tmp_path / "seam.bin"
+        source.write_bytes(random.Random(size).randbytes(size))
+        send(store, source, "v/seam.bin")
+        assert body(store, "v/seam.bin") == source.read_bytes()
+
+    @pytest.mark.parametrize("stands", [b"", b"short", b"x" * (CHUNK + 7)])
+    @pytest.mark.parametrize("size", [0, 9, CHUNK])
+    def test_another_size_shows(self, store: Store, tmp_path: Path, stands: bytes, size: int) -> None:
+        """An object that is shorter or longer than it should be never reads as one that is not."""
+        (tmp_path / "stands").write_bytes(stands)
+        send(store, tmp_path / "stands", "v/file")
+        assert sum(map(len, store.chunks("v/file", size))) != size or len(stands) == size
+
     def test_empty_file(self, store: Store, tmp_path: Path) -> None:
         """An empty payload file is a file."""
         (tmp_path / "empty").touch()
@@ -181,13 +242,20 @@ class StoreContract:
         assert body(store, "v/empty") == b""
         assert dict(store.find("v/")) == {"v/empty": 0}
 
-    def test_changed_source_never_appears(self, store: Store, source: Path) -> None:
+    @pytest.mark.parametrize("change", ["its last byte", "longer", "shorter"])
+    @pytest.mark.parametrize("kind", ["source", "large"])
+    def test_changed_source_never_appears(
+        self, store: Store, kind: str, change: str, request: pytest.FixtureRequest
+    ) -> None:
         """Bytes that differ from the scan never become visible, not even where their size is the same."""
-        expected = described(source)
-        source.write_bytes(b"another " * 1000)
-        with pytest.raises(SourceChanged, match=r"source\.bin changed while it was registered"):
+        source: Path = request.getfixturevalue(kind)
+        expected, data = described(source), source.read_bytes()
+        changed = {"its last byte": data[:-1] + b"!", "longer": data + b"!", "shorter": data[:-1]}
+        source.write_bytes(changed[change])
+        with pytest.raises(SourceChanged, match=rf"{source.name} changed while it was registered"):
             send(store, source, "v/model.bin", expected)
         assert not store.find("v/")
+        assert not store.partials("v/")
         with pytest.raises(FileNotFoundError):
             body(store, "v/model.bin")
 
@@ -208,9 +276,9 @@ class StoreContract:
         def breaks(count: int) -> None:
             assert not store.find("v/")
             assert store.read("v/model.bin") is None
-            raise ConnectionResetError
+            raise Stop
 
-        with pytest.raises(ConnectionResetError):
+        with pytest.raises(Stop):
             store.upload(source, "v/model.bin", described(source), breaks)
         assert not store.find("v/")
         assert store.read("v/model.bin") is None
@@ -220,7 +288,7 @@ class StoreContract:
         source = tmp_path / "big.bin"
         source.write_bytes(b"x" * (CHUNK + 1))
         send(store, source, "v/model.bin")
-        reading = store.chunks("v/model.bin", 1)
+        reading = store.chunks("v/model.bin", CHUNK + 1)
         read = len(next(reading))
         send(store, source, "v/model.bin")
         assert read + sum(map(len, reading)) == CHUNK + 1
@@ -238,7 +306,7 @@ class StoreContract:
         """A source that went away is no empty file in the cellar."""
         expected = described(source)
         source.unlink()
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(SourceChanged, match=r"source\.bin went away while it was registered"):
             send(store, source, "v/model.bin", expected)
         assert not store.find("v/")
 
@@ -281,6 +349,58 @@ class StoreContract:
         assert {"m/a.json", "m/child0.json"} <= found
         assert store.create("m/parent.json", b"x")
 
+    def test_serves_many_threads(self, store: Store, large: Path) -> None:
+        """Threads that share one store and read, list and send at once do not disturb each other, nor wait for ever."""
+        expected, data = described(large), large.read_bytes()
+
+        def work(index: int) -> bool:
+            key = f"t{index}/large.bin"
+            store.upload(large, key, expected, lambda count: None)
+            created = store.create(f"t{index}/a.json", str(index).encode())
+            return (
+                created
+                and body(store, key) == data
+                and store.read(f"t{index}/a.json") == str(index).encode()
+                and set(store.find(f"t{index}/")) == {key, f"t{index}/a.json"}
+            )
+
+        assert threads(RACERS, work) == [True] * RACERS
+
+    def test_readers_that_stop_in_the_middle(self, store: Store, large: Path) -> None:
+        """Whoever stops reading a file halfway takes nothing from those who read on."""
+        send(store, large, "v/large.bin")
+        for _ in range(2 * RACERS):
+            reading = store.chunks("v/large.bin", LARGE)
+            next(reading)
+            reading.close()  # type: ignore[attr-defined]
+        assert threads(1, lambda _: body(store, "v/large.bin") == large.read_bytes()) == [True]
+
+    def test_beside_a_running_loop(self, store: Store, large: Path) -> None:
+        """``asyncio.to_thread`` makes a store usable in a coroutine: the loop goes on while a file is sent."""
+        went_on = threading.Event()
+
+        def wait(count: int) -> None:
+            assert went_on.wait(WAIT), "the loop stood still"
+
+        async def main() -> bytes:
+            sending = asyncio.create_task(
+                asyncio.to_thread(store.upload, large, "v/large.bin", described(large), wait)
+            )
+            await asyncio.sleep(0)
+            went_on.set()
+            await sending
+            return await asyncio.to_thread(body, store, "v/large.bin")
+
+        assert asyncio.run(main()) == large.read_bytes()
+
+    def test_inside_a_running_loop(self, store: Store) -> None:
+        """A plain call in a coroutine works too, though it holds the loop up."""
+
+        async def main() -> tuple[bool, bytes | None, set[str]]:
+            return store.create("m/a.json", b"data"), store.read("m/a.json"), set(store.find("m/"))
+
+        assert asyncio.run(main()) == (True, b"data", {"m/a.json"})
+
     # the probe
 
     def test_probe_passes(self, store: Store) -> None:
@@ -290,10 +410,14 @@ class StoreContract:
 
     @pytest.mark.parametrize("careless", ["ignores the condition", "looks, then writes"])
     def test_probe_refuses(
-        self, url: str, careless: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+        self,
+        url: str,
+        options: dict[str, Any],
+        careless: str,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
     ) -> None:
         """A store that lets two callers create one object is refused, and no cellar is made in it."""
-        honest = type(open_store(url))
         spare = tmp_path / "spare"
         spare.mkdir()
 
@@ -306,12 +430,12 @@ class StoreContract:
             send(store, source, key)
             return True
 
-        monkeypatch.setattr(honest, "create", create)
+        monkeypatch.setattr(type(open_store(url, options)), "create", create)
         with pytest.raises(
             NotExclusive, match=r"lets [2-8] of 8 callers create one object .* Use a store with conditional"
         ):
-            Cellar.init(url)
-        assert not open_store(url).find(FORMAT)
+            Cellar.init(url, options)
+        assert not open_store(url, options).find(FORMAT)
 
 
 class SharedStoreContract(StoreContract):
@@ -327,13 +451,55 @@ class SharedStoreContract(StoreContract):
             assert won.count(True) == 1
             assert store.read(f"race/{turn}.json") == f"racer {won.index(True)}".encode()
 
+    def test_what_a_process_does_another_sees(self, store: Store, source: Path) -> None:
+        """What one process has looked for in vain is there at its next look, once another has made it."""
+        assert (store.read("v/a.json"), dict(store.find("v/"))) == (None, {})
+
+        def make(_: int) -> None:
+            assert store.create("v/a.json", b"data")
+            send(store, source, "v/model.bin")
+
+        processes(1, make)
+        assert store.read("v/a.json") == b"data"
+        assert body(store, "v/model.bin") == source.read_bytes()
+        assert set(store.find("v/")) == {"v/a.json", "v/model.bin"}
+        processes(1, lambda _: store.delete("v/model.bin"))
+        assert set(store.find("v/")) == {"v/a.json"}
+        with pytest.raises(FileNotFoundError):
+            body(store, "v/model.bin")
+
+    def test_long_listings(self, store: Store) -> None:
+        """A listing that takes several pages is whole."""
+        keys = {f"m/{number}.json" for number in range(1005)}
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(lambda key: store.create(key, b"x"), keys))
+        assert set(store.find("m/")) == keys
+
+    def test_a_killed_upload(self, store: Store, large: Path) -> None:
+        """What a killed process leaves of an upload is no object; it can be freed, and the file can be sent again."""
+        expected = described(large)
+
+        def die(count: int) -> None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        process = forked(lambda: store.upload(large, "v/large.bin", expected, die))
+        process.join(WAIT)
+        assert process.exitcode == -signal.SIGKILL
+        assert not store.find("v/")
+        for partial in store.partials("v/"):
+            store.discard(partial)
+        assert not store.partials("v/")
+        send(store, large, "v/large.bin")
+        assert body(store, "v/large.bin") == large.read_bytes()
+
     def test_constant_memory(self, store: Store, tmp_path: Path) -> None:
-        """Sending and reading a file takes memory for a few pieces of it, however large it is."""
+        """Sending and reading a file takes memory for a few pieces of it, less than 128 MiB however large it is."""
         import tracemalloc
 
+        size = 20 * CHUNK
         source = tmp_path / "large.bin"
         with source.open("wb") as file:
-            file.truncate(12 * CHUNK)
+            file.truncate(size)
         expected = described(source)
 
         def pieces() -> Iterator[int]:
@@ -343,8 +509,20 @@ class SharedStoreContract(StoreContract):
 
         tracemalloc.start()
         try:
-            assert sum(pieces()) == 12 * CHUNK
+            assert sum(pieces()) == size
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        assert peak < 6 * CHUNK
+        assert peak < 128 * 2**20
+
+
+class OnServer:
+    """Where a contract finds its store if the test file has a fixture ``server``."""
+
+    @pytest.fixture
+    def url(self, server: Server) -> str:
+        return server.url()
+
+    @pytest.fixture
+    def options(self, server: Server) -> dict[str, Any]:
+        return server.options()

@@ -1,0 +1,12 @@
+"""The contract on Google Cloud Storage."""
+
+from __future__ import annotations
+
+from tests.contract.servers import FakeGCS, running
+from tests.contract.store import OnServer, SharedStoreContract
+
+server = running(FakeGCS)
+
+
+class TestStore(OnServer, SharedStoreContract):
+    """A bucket of fake-gcs-server."""

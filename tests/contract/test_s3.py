@@ -1,0 +1,12 @@
+"""The contract on S3, as moto speaks it."""
+
+from __future__ import annotations
+
+from tests.contract.servers import Moto, running
+from tests.contract.store import OnServer, SharedStoreContract
+
+server = running(Moto)
+
+
+class TestStore(OnServer, SharedStoreContract):
+    """A bucket of moto."""

@@ -1,0 +1,12 @@
+"""The contract on an S3 store of another make."""
+
+from __future__ import annotations
+
+from tests.contract.servers import SeaweedFS, running
+from tests.contract.store import OnServer, SharedStoreContract
+
+server = running(SeaweedFS)
+
+
+class TestStore(OnServer, SharedStoreContract):
+    """A bucket of SeaweedFS."""
