@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from cellar_core.ref import Model, Rack, Ref, Selector, Version
 from cellar_core.register import Draft, Registrar, Spot
 from cellar_core.retrain import train as run_training
 from cellar_core.retrain import workshop
-from cellar_core.store import Store, open_store
+from cellar_core.store import FileSystem, ReadOnlyStore, Store, open_store
 from cellar_core.trainer import RetrainJob, Train, as_trainer
 from cellar_core.version import BaseVersion, Bump, ProjectVersion
 
@@ -76,6 +77,9 @@ class Cellar:
     Args:
         url: A path, ``file://…`` or ``memory://…``; ``CELLAR_URL`` from the environment if None.
         storage_options: What fsspec needs to get there, such as credentials.
+        filesystem: What makes a bucket's fsspec file system out of them, in each process anew; must be a function
+            that can be pickled. Fsspec itself if None.
+        read_only: Refuse everything that would write with ReadOnly, whatever the credentials allow.
 
     >>> cellar = Cellar.init("memory://doc")
     >>> cellar.racks()
@@ -83,13 +87,20 @@ class Cellar:
     """
 
     def __init__(
-        self, url: str | os.PathLike[str] | None = None, storage_options: Mapping[str, Any] | None = None
+        self,
+        url: str | os.PathLike[str] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+        *,
+        filesystem: FileSystem | None = None,
+        read_only: bool = False,
     ) -> None:
         given = os.fspath(url) if url is not None else os.environ.get("CELLAR_URL", "")
         if not given:
             raise NoCellarGiven("which cellar? Give its URL, or set CELLAR_URL")
         self._options = dict(storage_options or {})
-        self._store = open_store(given, self._options)
+        self._keywords: dict[str, Any] = {"filesystem": filesystem, "read_only": read_only}
+        store = open_store(given, self._options, filesystem)
+        self._store = ReadOnlyStore(store) if read_only else store
         self._claims: dict[str, Claim] = {}
         self._id: str | None = None
 
@@ -118,8 +129,8 @@ class Cellar:
     def __repr__(self) -> str:
         return f"Cellar({self.url!r})"
 
-    def __reduce__(self) -> tuple[type[Cellar], tuple[str, dict[str, Any]]]:
-        return type(self), (self.url, self._options)
+    def __reduce__(self) -> tuple[Callable[..., Cellar], tuple[str, dict[str, Any]]]:
+        return partial(type(self), **self._keywords), (self.url, self._options)
 
     @property
     def id(self) -> str:
@@ -460,6 +471,8 @@ class Cellar:
             All that register_project raises. No version is left behind by any of them.
         """
         model = admit.project(model)
+        if isinstance(self._store, ReadOnlyStore):
+            self._store.refuse()  # now, and not when the training is done
         trainer = as_trainer(train, timeout=timeout, on_output=on_output)
         start = self.resolve(base).ref if base is not None else self._followed(model)
         admit.parent(self.store, model, start)

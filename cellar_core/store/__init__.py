@@ -15,14 +15,18 @@ from urllib.parse import urlsplit
 from cellar_core.store.base import NotExclusive, Store, StoreRefused, StoreUnavailable, UnknownStore
 from cellar_core.store.local import LocalStore
 from cellar_core.store.memory import MemoryStore
-from cellar_core.store.objects import ObjectStore
+from cellar_core.store.objects import FileSystem, ObjectStore
+from cellar_core.store.readonly import ReadOnly, ReadOnlyStore
 from cellar_core.store.s3 import S3Store
 
 __all__ = [
+    "FileSystem",
     "LocalStore",
     "MemoryStore",
     "NotExclusive",
     "ObjectStore",
+    "ReadOnly",
+    "ReadOnlyStore",
     "S3Store",
     "Store",
     "StoreRefused",
@@ -48,12 +52,15 @@ _THERE: dict[str, tuple[type[ObjectStore], str, str]] = {
 }
 
 
-def open_store(url: str, options: Mapping[str, Any] | None = None) -> Store:
+def open_store(
+    url: str, options: Mapping[str, Any] | None = None, filesystem: FileSystem | None = None
+) -> Store:
     """The store at *url*; nothing is connected to yet.
 
     Args:
         url: A path, ``file://``, ``memory://``, ``s3://``, ``gs://`` or ``abfs://``.
         options: fsspec's ``storage_options``, such as credentials and an endpoint.
+        filesystem: What makes a bucket's file system out of them, instead of fsspec itself.
 
     Raises:
         UnknownStore: There is no way to create exclusively at such a URL, the package for it is not installed, or
@@ -66,6 +73,8 @@ def open_store(url: str, options: Mapping[str, Any] | None = None) -> Store:
     if here := _HERE.get(scheme):
         if options:
             raise UnknownStore(f"{url} takes no storage options; leave out: {', '.join(options)}")
+        if filesystem:
+            raise UnknownStore(f"{url} takes no file system of another's making; only buckets do")
         return here(url)
     if scheme not in _THERE:
         known = ", ".join(f"{name}://" for name in (*_HERE, *_THERE))
@@ -73,4 +82,4 @@ def open_store(url: str, options: Mapping[str, Any] | None = None) -> Store:
     kind, package, extra = _THERE[scheme]
     if find_spec(package) is None:
         raise UnknownStore(f"{url} needs the package {package}: pip install 'cellar-flows[{extra}]'")
-    return kind(url, options or {})
+    return kind(url, options or {}, filesystem)

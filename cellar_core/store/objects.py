@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cellar_core.payload import CHUNK
 from cellar_core.record import FileEntry
@@ -26,7 +26,10 @@ from cellar_core.store.failures import is_of_store, passes, told
 if TYPE_CHECKING:
     from fsspec.asyn import AsyncFileSystem
 
-__all__ = ["ObjectStore"]
+__all__ = ["FileSystem", "ObjectStore"]
+
+FileSystem: TypeAlias = "Callable[..., AsyncFileSystem]"
+"""What makes an fsspec file system out of storage options; a function that can be pickled."""
 
 PIECES = 6
 """How many pieces of 8 MiB are in memory at once, however many files are under way."""
@@ -39,13 +42,18 @@ PAUSES = (0.2, 0.5, 1.0, 2.0)
 class Session:
     """What one process has of a store: an fsspec file system, threads, and so many pieces in memory."""
 
-    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
-        from fsspec.core import url_to_fs
+    def __init__(self, url: str, options: Mapping[str, Any], filesystem: FileSystem | None) -> None:
+        from fsspec.core import strip_protocol, url_to_fs
+        from fsspec.dircache import DirCache
 
         self.pid = os.getpid()
         self.fs: AsyncFileSystem
         self.root: str
-        self.fs, self.root = url_to_fs(url, **{**options, "use_listings_cache": False})
+        if filesystem is None:
+            self.fs, self.root = url_to_fs(url, **{**options, "use_listings_cache": False})
+        else:
+            self.fs, self.root = filesystem(**options), strip_protocol(url)
+            self.fs.dircache = DirCache(use_listings_cache=False)
         self.pool = ThreadPoolExecutor(PIECES, thread_name_prefix="cellar-store")
         self.pieces = threading.BoundedSemaphore(PIECES)
 
@@ -56,11 +64,13 @@ class ObjectStore(Store):
     Args:
         url: Where, such as ``gs://bucket/cellar``.
         options: fsspec's ``storage_options``.
+        filesystem: What makes the file system out of them, in each process anew; fsspec itself if None.
     """
 
-    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, url: str, options: Mapping[str, Any], filesystem: FileSystem | None = None) -> None:
         self.url = url.rstrip("/")
         self._options = dict(options)
+        self._filesystem = filesystem
         self._opened: Session | None = None
 
     @property
@@ -69,7 +79,7 @@ class ObjectStore(Store):
         session = self._opened
         if session is None or session.pid != os.getpid():
             with self._telling(""):
-                session = self._opened = Session(self.url, self._options)
+                session = self._opened = Session(self.url, self._options, self._filesystem)
         return session
 
     @property

@@ -1,0 +1,63 @@
+"""A store of which nothing is changed, whatever its credentials would allow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+from cellar_core.errors import CellarError
+from cellar_core.record import FileEntry
+from cellar_core.store.base import Store
+
+__all__ = ["ReadOnly", "ReadOnlyStore"]
+
+
+class ReadOnly(CellarError):
+    """The cellar was opened to be read only; trying again does not help."""
+
+
+class ReadOnlyStore(Store):
+    """Reads what another store has, and refuses to write.
+
+    Args:
+        store: The other store.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.url = store.url
+        self.near = store.near
+        self._store = store
+
+    def read(self, key: str) -> bytes | None:
+        return self._store.read(key)
+
+    def find(self, prefix: str) -> Mapping[str, int]:
+        return self._store.find(prefix)
+
+    def chunks(self, key: str, size: int) -> Iterator[bytes]:
+        return self._store.chunks(key, size)
+
+    def copy(self, key: str, size: int, target: BinaryIO) -> Iterator[bytes]:
+        return self._store.copy(key, size, target)
+
+    def partials(self, prefix: str) -> Mapping[str, int]:
+        return self._store.partials(prefix)
+
+    def refuse(self) -> NoReturn:
+        """Raise ReadOnly."""
+        raise ReadOnly(
+            f"{self.url} was opened read-only, so nothing can be written; open it without read_only"
+        )
+
+    def create(self, key: str, data: bytes) -> bool:
+        self.refuse()
+
+    def upload(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
+        self.refuse()
+
+    def delete(self, key: str) -> None:
+        self.refuse()
+
+    def discard(self, partial: str) -> None:
+        self.refuse()
