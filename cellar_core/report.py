@@ -1,7 +1,7 @@
 """A rack for people: its bases, the projects' models that hang from them, what is stale and why.
 
-Every string in it is untrusted, as whoever registers a version writes it: control characters are shown, not obeyed,
-and Markdown is escaped.
+Here as a tree and as Markdown; ``cellar_core.page`` makes HTML of the same. Every string in it is untrusted, as
+whoever registers a version writes it: control characters are shown, not obeyed, and Markdown is escaped.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cellar_core import layout
 from cellar_core.catalog import Catalog
+from cellar_core.errors import CellarError
 from cellar_core.payload import WORKERS
 from cellar_core.plan import Plan, Reason, Rebuild, Skip
 from cellar_core.record import Record, Unreadable
 from cellar_core.ref import Model, Rack, Ref
-from cellar_core.version import Bump
+from cellar_core.version import BaseVersion, Bump
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -31,13 +32,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RackReport",
+    "RackSummary",
     "Sheet",
     "VersionReport",
     "changes",
     "decisions",
     "draw",
+    "facts",
+    "headline",
     "markdown",
     "numbers",
+    "overview",
     "printable",
     "read",
     "stale",
@@ -69,6 +74,7 @@ class VersionReport(_Value):
         created_by: By whom.
         notes: Free text.
         unreadable: What is wrong with its record, if something is; all that is read from it is empty then.
+        record: The whole record; not in JSON, where ``cellar show`` has it.
     """
 
     ref: Ref
@@ -84,6 +90,7 @@ class VersionReport(_Value):
     created_by: str = ""
     notes: str = ""
     unreadable: str = ""
+    record: Record | None = Field(default=None, exclude=True, repr=False)
 
 
 class RackReport(_Value):
@@ -96,6 +103,24 @@ class RackReport(_Value):
     def of(self, model: Model) -> list[VersionReport]:
         """The versions of *model*, ascending."""
         return [version for version in self.versions if version.ref.model == model]
+
+
+class RackSummary(_Value):
+    """A rack in one line: its newest base, how many projects it has, and how many of them are stale.
+
+    Attributes:
+        rack: The rack.
+        base: The version of its newest base, if it has one.
+        projects: How many projects it has.
+        stale: How many of them do not stand on the newest base that they follow.
+        problem: Why nothing is known of it, if that is so.
+    """
+
+    rack: Rack
+    base: BaseVersion | None = None
+    projects: int = 0
+    stale: int = 0
+    problem: str = ""
 
 
 class Sheet(_Value):
@@ -129,6 +154,21 @@ def read(cellar: Cellar, rack: Rack | str) -> RackReport:
         return RackReport(rack=rack, plan=planned, versions=tuple(chain.from_iterable(found)))
 
 
+def overview(cellar: Cellar) -> list[RackSummary]:
+    """All racks, by name, each planned; what is wrong with one of them hides none of the others."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return list(pool.map(lambda rack: _summary(cellar, rack), cellar.racks()))
+
+
+def _summary(cellar: Cellar, rack: Rack) -> RackSummary:
+    try:
+        planned = cellar.plan(rack)
+    except CellarError as error:
+        return RackSummary(rack=rack, problem=str(error))
+    base = BaseVersion(str(planned.head.version)) if planned.head else None
+    return RackSummary(rack=rack, base=base, projects=len(decisions(planned)), stale=len(stale(planned)))
+
+
 def _model(cellar: Cellar, catalog: Catalog, model: Model) -> list[VersionReport]:
     aliases = _aliases(cellar, model)
     found: list[VersionReport] = []
@@ -152,7 +192,7 @@ def _recorded(cellar: Cellar, ref: Ref) -> dict[str, Any]:
     except Unreadable as error:  # an error of this version only
         return {"unreadable": str(error)}
     same = record.model_dump(include={"bump", "metrics", "created_at", "created_by", "notes"})
-    return {**same, "files": len(record.files), "size": record.size}
+    return {**same, "files": len(record.files), "size": record.size, "record": record}
 
 
 def _aliases(cellar: Cellar, model: Model) -> dict[Ref, tuple[str, ...]]:
@@ -170,6 +210,20 @@ def decisions(plan: Plan) -> list[Rebuild | Skip]:
 def stale(plan: Plan) -> list[Rebuild | Skip]:
     """The decisions on what does not stand on the newest base that it follows."""
     return [decision for decision in decisions(plan) if decision.reason is not Reason.UP_TO_DATE]
+
+
+def facts(record: Record) -> dict[str, object]:
+    """What a record says of how its version came to be, and the digests that it is known by."""
+    origin = record.origin.model_dump(exclude_defaults=True)
+    found: dict[str, object] = {
+        "again": record.again,
+        **{f"recipe {name}": value for name, value in record.recipe.facts().items()},
+        **{f"origin {name}": value for name, value in origin.items()},
+        "request": record.request or "",
+        "identity": record.identity,
+        "tree": record.tree,
+    }
+    return {name: value for name, value in found.items() if value != ""}
 
 
 # Words for numbers, and for untrusted text
@@ -211,7 +265,8 @@ def printable(text: object) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in str(text))
 
 
-def _headline(plan: Plan) -> str:
+def headline(plan: Plan) -> str:
+    """A rack in a few words."""
     head = f"newest base {plan.head.version}" if plan.head else "no base yet"
     count, late = len(decisions(plan)), len(stale(plan))
     return f"{head}, {count} project{'s' * (count != 1)}{f', {late} stale' if late else ''}"
@@ -230,7 +285,7 @@ def draw(report: RackReport) -> Tree:
     from rich.text import Text
     from rich.tree import Tree
 
-    root = Tree(Text.assemble((str(report.rack), "bold"), "  ", _headline(report.plan)))
+    root = Tree(Text.assemble((str(report.rack), "bold"), "  ", headline(report.plan)))
     decided = {decision.model: decision for decision in decisions(report.plan)}
     bases = {version.ref: root.add(_label(version)) for version in report.of(report.rack.base)}
     for version in report.versions:
@@ -281,7 +336,7 @@ def markdown(cellar: Cellar, rack: Rack | str) -> str:
     bases = [_base_row(version) for version in reversed(report.of(report.rack.base))]
     parts = [
         f"# {_escape(report.rack)}",
-        f"{_headline(report.plan).capitalize()}.",
+        f"{headline(report.plan).capitalize()}.",
         _table(("Project", "Version", "From base", "Metrics", "Decision"), projects),
         _table(("Base", "Bump", "Metrics", "Registered (UTC)", "Notes"), bases),
     ]

@@ -78,7 +78,9 @@ def rack_or_model(cellar: Cellar, name: str) -> Rack | Model:
 
 
 def _racks(cellar: Cellar) -> Answer:
-    rows = [_overview(cellar, rack) for rack in cellar.racks()]
+    from cellar_core.report import overview
+
+    rows = overview(cellar)
 
     def lines() -> Iterable[RenderableType]:
         from rich.table import Table
@@ -88,26 +90,14 @@ def _racks(cellar: Cellar) -> Answer:
 
         table = Table("rack", "newest base", "projects", "stale", "", box=None, pad_edge=False)
         for row in rows:
-            stale = Text(str(row["stale"]), "yellow" if row["stale"] else "")
-            problem = Text(printable(row["problem"]), "red")
-            table.add_row(str(row["rack"]), str(row["base"] or "-"), str(row["projects"]), stale, problem)
+            stale = Text(str(row.stale), "yellow" if row.stale else "")
+            problem = Text(printable(row.problem), "red")
+            table.add_row(str(row.rack), str(row.base or "-"), str(row.projects), stale, problem)
         return [
             table if rows else "no racks yet; the first base makes one: cellar register RACK DIR --bump minor"
         ]
 
     return Answer(rows, lines)
-
-
-def _overview(cellar: Cellar, rack: Rack) -> dict[str, object]:
-    """One rack in a list; what is wrong with it must not hide the others."""
-    from cellar_core.report import decisions, stale
-
-    try:
-        plan = cellar.plan(rack)
-    except CellarError as error:
-        return {"rack": rack, "base": None, "projects": 0, "stale": 0, "problem": str(error)}
-    head, count = plan.head and plan.head.version, len(decisions(plan))
-    return {"rack": rack, "base": head, "projects": count, "stale": len(stale(plan)), "problem": ""}
 
 
 def _versions(report: RackReport, model: Model) -> Answer:
@@ -160,12 +150,11 @@ def _sheet(sheet: Sheet) -> Iterable[RenderableType]:
     from rich.table import Table
     from rich.text import Text
 
-    from cellar_core.report import numbers, printable
+    from cellar_core.report import facts, numbers, printable
 
     record = sheet.record
     after = f", after {record.after.version}" if record.after else ""
-    origin = record.origin.model_dump(exclude_defaults=True)
-    facts: list[tuple[str, object]] = [
+    rows: list[tuple[str, object]] = [
         ("registered", f"{record.created_at:%Y-%m-%d %H:%M:%S} UTC by {record.created_by}"),
         ("yanked", "yes: no selector chooses it" if sheet.yanked else ""),
         ("aliases", ", ".join(sheet.aliases)),
@@ -173,17 +162,12 @@ def _sheet(sheet: Sheet) -> Iterable[RenderableType]:
         ("bump", f"{record.bump}{after}" if record.bump else ""),
         ("made from it", ", ".join(f"{child.project} {child.version}" for child in sheet.children)),
         ("notes", record.notes),
-        ("again", record.again),
         *((f"metric {name}", f"{value:.6g}") for name, value in numbers(record.metrics)),
-        *((f"recipe {name}", value) for name, value in record.recipe.facts().items()),
-        *((f"origin {name}", value) for name, value in origin.items()),
-        ("request", record.request or ""),
-        ("identity", record.identity),
-        ("tree", record.tree),
+        *facts(record).items(),
         *((f"file {one.path}", f"{decimal(one.size)}, {one.digest}") for one in record.files),
     ]
     table = Table(box=None, pad_edge=False, show_header=False)
-    for name, value in facts:
+    for name, value in rows:
         if value != "":
             table.add_row(Text(printable(name), "dim"), printable(value))
     return [Text(str(record.ref), "bold"), table]
