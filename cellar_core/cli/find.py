@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cellar_core.cli.app import Answer, as_json, command, open_cellar
-from cellar_core.errors import CellarError, listing
+from cellar_core.errors import listing
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
