@@ -155,7 +155,7 @@ class SeaweedFS(S3):
         return [
             *(str(SCRIPTS / "weed"), "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
             *(f"-dir={self.directory}", "-filer", "-s3", f"-s3.config={config}"),
-            *("-master.volumeSizeLimitMB=1024", "-volume.max=20"),
+            *("-master.volumeSizeLimitMB=1024", "-volume.max=20", "-s3.port.iceberg=0", "-s3.port.lance=0"),
             *(f"-{name}={port}" for name, port in self.ports.items()),
         ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.contract.registry import RegistryContract
 from tests.contract.servers import Azurite, running
 from tests.contract.store import OnServer, SharedStoreContract
 
@@ -10,3 +11,7 @@ server = running(Azurite)
 
 class TestStore(OnServer, SharedStoreContract):
     """A container of Azurite."""
+
+
+class TestRegistry(OnServer, RegistryContract):
+    """A cellar in a container of Azurite."""

@@ -14,15 +14,24 @@ import pytest
 
 from cellar_core.payload import TEMPORARY
 from cellar_core.store import LocalStore, StoreRefused
+from tests.contract.registry import RegistryContract
 from tests.contract.store import SharedStoreContract, body, send
 
 
-class TestStore(SharedStoreContract):
-    """A directory of a disk."""
+class OnDisk:
+    """Where the contract finds its store."""
 
     @pytest.fixture
     def url(self, tmp_path: Path) -> str:
         return (tmp_path / "cellar").as_uri()
+
+
+class TestStore(OnDisk, SharedStoreContract):
+    """A directory of a disk."""
+
+
+class TestRegistry(OnDisk, RegistryContract):
+    """A cellar in a directory of a disk."""
 
 
 class TestDisk:

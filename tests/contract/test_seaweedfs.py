@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.contract.registry import RegistryContract
 from tests.contract.servers import SeaweedFS, running
 from tests.contract.store import OnServer, SharedStoreContract
 
@@ -10,3 +11,7 @@ server = running(SeaweedFS)
 
 class TestStore(OnServer, SharedStoreContract):
     """A bucket of SeaweedFS."""
+
+
+class TestRegistry(OnServer, RegistryContract):
+    """A cellar in a bucket of SeaweedFS."""
