@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import stat
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cellar_core.digest import digest_stream
 from cellar_core.errors import CellarError
 from cellar_core.record import FileEntry, tree_digest
 
-__all__ = ["CHUNK", "WORKERS", "InvalidPayload", "Payload", "SourceChanged", "chunks", "scan"]
+if TYPE_CHECKING:
+    from cellar_core.store import Store
+
+__all__ = ["CHUNK", "WORKERS", "InvalidPayload", "Output", "Payload", "SourceChanged", "chunks", "scan"]
 
 CHUNK = 8 * 2**20
 """How many bytes are read at once."""
@@ -51,13 +55,50 @@ class Payload:
         """The digest of all files."""
         return tree_digest(self.files)
 
+    @property
+    def size(self) -> int:
+        """How many bytes all files have."""
+        return sum(file.size for file in self.files)
 
-def scan(root: str | os.PathLike[str], on_bytes: Callable[[int], object] = lambda count: None) -> Payload:
+    def send(self, store: Store, files: Mapping[str, FileEntry], on_bytes: Callable[[int], object]) -> None:
+        """Copy files to *store*, several at once; raises SourceChanged if one is not what was scanned.
+
+        Args:
+            store: Where to.
+            files: Which, by key.
+            on_bytes: Called with each number of bytes that was sent, from several threads.
+        """
+        _at_once(lambda key: store.upload(self.root / files[key].path, key, files[key], on_bytes), files)
+
+
+class Output(Payload):
+    """A directory that goes away once it is registered: its files are moved, where the store can do that."""
+
+    def send(self, store: Store, files: Mapping[str, FileEntry], on_bytes: Callable[[int], object]) -> None:
+        """Move files to *store*, several at once; whatever comes of it, they may be gone from the directory."""
+        links = {key: file for key, file in files.items() if (self.root / file.path).is_symlink()}
+        super().send(store, links, on_bytes)  # as long as what they lead to is there
+        moved = files.keys() - links.keys()
+        _at_once(lambda key: store.move(self.root / files[key].path, key, files[key], on_bytes), moved)
+
+
+def _at_once(act: Callable[[str], object], keys: Iterable[str]) -> None:
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for _ in pool.map(act, keys):
+            pass
+
+
+def scan(
+    root: str | os.PathLike[str],
+    on_bytes: Callable[[int], object] = lambda count: None,
+    on_size: Callable[[int], object] = lambda size: None,
+) -> Payload:
     """Digest each file below *root*, several at once, in constant memory.
 
     Args:
         root: The directory; links to files inside it are read as these files.
         on_bytes: Called with each number of bytes that was read, from several threads.
+        on_size: Called once with the number of bytes that there are to read.
 
     Raises:
         InvalidPayload: It is missing, no directory, empty, or holds what no version may: a link that leads out of
@@ -73,6 +114,7 @@ def scan(root: str | os.PathLike[str], on_bytes: Callable[[int], object] = lambd
     if not paths:
         raise InvalidPayload(f"{top} is empty; give the directory that training wrote")
     _one_spelling([path.relative_to(top).as_posix() for path in paths], top)
+    on_size(sum(path.stat().st_size for path in paths))
     with ThreadPoolExecutor(WORKERS) as pool:
         entries = tuple(
             pool.map(lambda path: _entry(path, path.relative_to(top).as_posix(), on_bytes), paths)

@@ -271,15 +271,9 @@ class Registrar:
         place = layout.payload(ref)
         wanted = {place + file.path: file for file in draft.payload.files}
         there = self._store.find(place)
-        missing = [key for key, file in wanted.items() if key not in there or there[key] != file.size]
-        with ThreadPoolExecutor(WORKERS) as pool:
-            for _ in pool.map(
-                lambda key: self._store.upload(
-                    draft.payload.root / wanted[key].path, key, wanted[key], on_bytes
-                ),
-                missing,
-            ):
-                pass
+        missing = {key: file for key, file in wanted.items() if there.get(key) != file.size}
+        on_bytes(sum(file.size for key, file in wanted.items() if key not in missing))
+        draft.payload.send(self._store, missing, on_bytes)
         if missing:
             there = self._store.find(place)
         if foreign := sorted(set(there) - set(wanted)):

@@ -12,10 +12,10 @@ from __future__ import annotations
 import threading
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import ClassVar
+from typing import BinaryIO
 
 from cellar_core import layout
 from cellar_core.digest import algorithm, hasher
@@ -56,7 +56,12 @@ class Store(ABC):
     """
 
     url: str
-    near: ClassVar[bool] = False
+    near: bool = False
+
+    @property
+    def workplace(self) -> Path | None:
+        """Where on its disk temporary directories may lie, so that ``move`` has nothing to copy; None if nowhere."""
+        return None
 
     @abstractmethod
     def create(self, key: str, data: bytes) -> bool:
@@ -91,6 +96,16 @@ class Store(ABC):
     @abstractmethod
     def upload(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
         """Send a file; it appears whole, and only if it still has the digest that is expected (else SourceChanged)."""
+
+    def move(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
+        """The same for a file that nobody needs any more: a store on the same disk may take it instead of a copy."""
+        self.upload(source, key, expected, on_bytes)
+
+    def copy(self, key: str, size: int, target: BinaryIO) -> Iterator[bytes]:
+        """Copy an object into a file, which is empty and open for both; the bytes of the copy, as ``chunks``."""
+        for chunk in self.chunks(key, size):
+            target.write(chunk)
+            yield chunk
 
     @abstractmethod
     def delete(self, key: str) -> None:
@@ -141,12 +156,24 @@ def _stake(run: str, racer: int) -> bytes:
     return f"racer {racer} of {run}".encode()
 
 
-def checked(source: Path, expected: FileEntry, on_bytes: Callable[[int], object]) -> Iterator[bytes]:
-    """The bytes of *source*; raises SourceChanged at the end unless they are those that were scanned."""
+def checked(
+    source: Path,
+    expected: FileEntry,
+    on_bytes: Callable[[int], object],
+    pieces: Iterable[bytes] | None = None,
+) -> Iterator[bytes]:
+    """The bytes of *source*; raises SourceChanged at the end unless they are those that were scanned.
+
+    Args:
+        source: The file.
+        expected: What was scanned.
+        on_bytes: Called with each number of bytes, once they were taken.
+        pieces: The bytes of *source*, if they are not to be read from there.
+    """
     name = algorithm(expected.digest)
     state = hasher(name)
     try:
-        for piece in chunks(source):
+        for piece in chunks(source) if pieces is None else pieces:
             state.update(piece)
             yield piece
             on_bytes(len(piece))

@@ -6,9 +6,12 @@ import errno
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
+from cellar_core import disk
 from cellar_core.payload import TEMPORARY, chunks
 from cellar_core.record import FileEntry
 from cellar_core.store.base import Store, StoreRefused, StoreUnavailable, UnknownStore, checked
@@ -26,6 +29,10 @@ class LocalStore(Store):
         self._root = Path(path).expanduser().resolve()
         self.url = self._root.as_uri()
 
+    @property
+    def workplace(self) -> Path | None:
+        return self._root if os.access(self._root, os.W_OK) else None
+
     def create(self, key: str, data: bytes) -> bool:
         path = self._root / key
         with _refusals(path):
@@ -39,7 +46,7 @@ class LocalStore(Store):
                     raise
             finally:
                 temporary.unlink(missing_ok=True)
-            _sync_directory(path.parent)
+            _sync(path.parent)
         return self.read(key) == data
 
     def read(self, key: str) -> bytes | None:
@@ -64,7 +71,7 @@ class LocalStore(Store):
             key = f"{directory}/{item.name}" if directory else item.name
             if not item.name.startswith(start):
                 continue
-            if item.is_dir():
+            if item.is_dir() and not _is_partial(key):
                 yield from self._walk(key)
             else:
                 yield key
@@ -74,12 +81,33 @@ class LocalStore(Store):
         with _refusals(path):
             yield from chunks(path)
 
-    def upload(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
+    def copy(self, key: str, size: int, target: BinaryIO) -> Iterator[bytes]:
         path = self._root / key
+        with _refusals(path):
+            yield from disk.copy(path, target)
+
+    def upload(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
+        with self._arriving(self._root / key) as temporary:
+            _copy(source, temporary, expected, on_bytes)
+
+    def move(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
+        with self._arriving(self._root / key) as temporary:
+            if not disk.take(source, temporary):
+                return _copy(source, temporary, expected, on_bytes)
+            # Digested only now that nobody can write to it any more.
+            for _ in checked(source, expected, on_bytes, chunks(temporary)):
+                pass
+            # As if it had been written here: who may read the directory may read the file.
+            temporary.chmod(temporary.parent.stat().st_mode & 0o666)
+            return _sync(temporary)
+
+    @contextmanager
+    def _arriving(self, path: Path) -> Iterator[Path]:
+        """Where to write a file, which then appears at *path* if the block ends well."""
         with _refusals(path):
             temporary = self._temporary(path)
             try:
-                _write(temporary, checked(source, expected, on_bytes))
+                yield temporary
                 temporary.replace(path)
             except FileNotFoundError:
                 raise StoreUnavailable(
@@ -87,19 +115,30 @@ class LocalStore(Store):
                 ) from None
             finally:
                 temporary.unlink(missing_ok=True)
-            _sync_directory(path.parent)
+            _sync(path.parent)
 
     def delete(self, key: str) -> None:
         with _refusals(self._root / key):
             (self._root / key).unlink(missing_ok=True)
 
     def partials(self, prefix: str) -> Mapping[str, int]:
+        """Half-written files, and the directories of trainings that were killed; not of those that go on here."""
         directory, _, start = prefix.rpartition("/")
         with _refusals(self._root / directory):
-            return _Sizes(self._root, [key for key in self._walk(directory, start) if _is_partial(key)])
+            found = [key for key in self._walk(directory, start) if _is_partial(key)]
+            return _Sizes(self._root, [key for key in found if not self._is_in_use(key)])
+
+    def _is_in_use(self, partial: str) -> bool:
+        path = self._root / partial
+        return path.is_dir() and not disk.is_abandoned(path)
 
     def discard(self, partial: str) -> None:
-        self.delete(partial)
+        path = self._root / partial
+        if not path.is_dir():
+            self.delete(partial)
+        elif not self._is_in_use(partial):
+            with _refusals(path):
+                disk.remove(path)
 
     def _temporary(self, path: Path) -> Path:
         _make_directory(path.parent)
@@ -122,7 +161,8 @@ class _Sizes(Mapping[str, int]):
     def __getitem__(self, key: str) -> int:
         if key not in self._keys:
             raise KeyError(key)
-        return (self._root / key).stat().st_size
+        path = self._root / key
+        return sum(one.stat().st_size for one in path.rglob("*")) if path.is_dir() else path.stat().st_size
 
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS}
@@ -168,14 +208,22 @@ def _write(path: Path, pieces: Iterator[bytes] | list[bytes]) -> None:
         os.fsync(file.fileno())
 
 
+def _copy(source: Path, target: Path, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
+    with target.open("x+b") as file:
+        for _ in checked(source, expected, on_bytes, disk.copy(source, file)):
+            pass
+    _sync(target)
+
+
 def _make_directory(path: Path) -> None:
     if not path.is_dir():
         _make_directory(path.parent)
         path.mkdir(exist_ok=True)
-        _sync_directory(path.parent)
+        _sync(path.parent)
 
 
-def _sync_directory(path: Path) -> None:
+def _sync(path: Path) -> None:
+    """See to it that a file's bytes, or a directory's names, outlive a loss of power."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
