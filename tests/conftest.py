@@ -25,6 +25,7 @@ os.environ.update(
     PREFECT_HOME=str(HOME / "prefect"),
     PREFECT_SERVER_ANALYTICS_ENABLED="false",
     DO_NOT_TRACK="1",
+    CELLAR_CACHE_DIR=str(HOME / "cache"),
 )
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and a terminal may: what is drawn would depend on it
 
