@@ -30,6 +30,16 @@ def get_provider_info() -> dict[str, Any]:
                         "description": 'The same for secrets, such as {"key": "…", "secret": "…"}',
                         "schema": {"type": ["string", "null"], "format": "password"},
                     },
+                    "storage_conn_id": {
+                        "label": "Storage connection",
+                        "description": "Another connection whose credentials open the bucket, such as aws_default",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "read_only": {
+                        "label": "Read-only",
+                        "description": "Refuse every task that would write",
+                        "schema": {"type": ["boolean", "null"], "default": False},
+                    },
                 },
                 "ui-field-behaviour": {
                     "hidden-fields": ["schema", "login", "password", "port"],

@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from functools import cached_property
-from typing import Any
+from functools import cached_property, lru_cache, partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
 from cellar_core import Cellar
+
+if TYPE_CHECKING:
+    from fsspec.asyn import AsyncFileSystem
+
+    from cellar_core.store import FileSystem
 
 DEFAULT_CONN_ID = "cellar_default"
 OPTION_FIELDS = ("storage_options", "secret_storage_options")
@@ -21,8 +27,13 @@ OPTION_FIELDS = ("storage_options", "secret_storage_options")
 class CellarHook(BaseHook):
     """Gives the cellar of a connection of type `cellar`.
 
-    The connection's host is the cellar's URL. Its extra may hold `storage_options` and `secret_storage_options`, each
-    a JSON object (or its text); both are given to fsspec, and every string in them is masked in the logs.
+    The connection's host is the cellar's URL. Its extra may hold
+
+    * `storage_options` and `secret_storage_options`, each a JSON object (or its text): both are given to fsspec, and
+      every string in them is masked in the logs;
+    * `storage_conn_id`, another connection such as `aws_default`: the bucket is then opened by Airflow's own object
+      storage with the credentials of that one, as `ObjectStoragePath` does it;
+    * `read_only`: true lets every task that would write fail at once.
 
     Without a connection `cellar_default` the environment variable `CELLAR_URL` names the default cellar; do not let the
     two name different ones, since Airflow also says that there is no connection when it cannot read it just now. Any
@@ -49,6 +60,7 @@ class CellarHook(BaseHook):
             AirflowNotFoundException: there is no such connection. A retry may help: Airflow says the same when it
                 could not reach the backend that keeps its connections.
             ValueError: the connection names no URL, or its storage options are not JSON objects.
+            UnknownStore: its URL is of a kind that cannot hold a cellar, or takes no storage options. No retry helps.
         """
         try:
             connection = self.get_connection(self.conn_id)
@@ -60,7 +72,12 @@ class CellarHook(BaseHook):
                 f"There is no connection {self.conn_id!r}: create it with connection type 'cellar' and the cellar's "
                 f"URL as host{hint}."
             ) from None
-        return Cellar(_url(connection), _storage_options(connection))
+        return Cellar(
+            _url(connection),
+            _storage_options(connection),
+            filesystem=_filesystem(connection),
+            read_only=_is_true(connection.extra_dejson.get("read_only")),
+        )
 
     def get_conn(self) -> Cellar:
         """The cellar, under the name that Airflow's hooks share."""
@@ -85,6 +102,48 @@ def _url(connection: Connection) -> str:
             f"Connection {connection.conn_id!r} names no cellar: set its host to a URL such as s3://models/cellar."
         )
     return url
+
+
+def _is_true(value: object) -> bool:
+    """In Airflow's URI form of a connection even a boolean is text."""
+    return str(value).lower() not in {"false", "0", "no", "none", ""}
+
+
+def _filesystem(connection: Connection) -> FileSystem | None:
+    if conn_id := connection.extra_dejson.get("storage_conn_id"):
+        return partial(airflow_filesystem, urlsplit(_url(connection)).scheme, conn_id)
+    return None
+
+
+def airflow_filesystem(scheme: str, conn_id: str, /, **options: Any) -> AsyncFileSystem:
+    """The file system that Airflow's object storage has for a scheme, with the credentials of a connection.
+
+    Args:
+        scheme: such as `s3`.
+        conn_id: a connection of the provider that brings the scheme.
+        options: storage options, as that provider understands them: for `s3` they configure botocore.
+
+    Raises:
+        AirflowNotFoundException: there is no such connection.
+        ValueError: no provider that is installed brings the scheme.
+    """
+    from airflow.sdk.io import has_fs
+
+    if not has_fs(scheme):
+        raise ValueError(
+            f"Airflow has no file system for {scheme}://, which storage_conn_id {conn_id!r} needs: install the "
+            "provider that has it, such as apache-airflow-providers-amazon[s3fs]"
+        )
+    connection = BaseHook.get_connection(conn_id)
+    return _opened(os.getpid(), scheme, conn_id, connection.get_uri(), json.dumps(options, sort_keys=True))
+
+
+@lru_cache(maxsize=16)
+def _opened(pid: int, scheme: str, conn_id: str, uri: str, options: str) -> AsyncFileSystem:  # noqa: ARG001
+    """One client for each process and each state of a connection: a watcher asks for it at each look."""
+    from airflow.sdk.io import get_fs
+
+    return get_fs(scheme, conn_id, json.loads(options))
 
 
 def _storage_options(connection: Connection) -> dict[str, Any]:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk import Connection
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 
 from cellar_airflow import CellarHook
-from cellar_airflow.hook import _storage_options, _url
+from cellar_airflow.errors import no_vain_retries
+from cellar_airflow.hook import _storage_options, _url, airflow_filesystem
 from cellar_core import Cellar
+from cellar_core.store import UnknownStore
 
 if TYPE_CHECKING:
     from tests.airflow.conftest import World
@@ -92,6 +94,35 @@ def test_options_that_are_none_are_named_but_not_shown(value: str) -> None:
     ) as error:
         _storage_options(Connection(conn_id="c", conn_type="cellar", extra=extra))
     assert value not in str(error.value)
+
+
+@pytest.mark.parametrize("value", [True, "true", "1", "yes please"])
+def test_read_only_refuses_to_write_and_is_permanent(
+    monkeypatch: pytest.MonkeyPatch, cellar: Cellar, value: object
+) -> None:
+    connection(monkeypatch, host=cellar.url, extra={"read_only": value})
+    reader = CellarHook().cellar
+    assert reader.racks() == []
+    with pytest.raises(AirflowFailException, match="was opened read-only"), no_vain_retries():
+        reader.create_rack("vit/vit-l")
+    assert cellar.racks() == []
+
+
+@pytest.mark.parametrize("value", [False, None, "false", "0", ""])
+def test_not_read_only(monkeypatch: pytest.MonkeyPatch, cellar: Cellar, value: object) -> None:
+    connection(monkeypatch, host=cellar.url, extra={"read_only": value})
+    assert CellarHook().cellar.create_rack("vit/vit-l")
+
+
+def test_a_storage_connection_needs_a_provider_that_has_the_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match=r"no file system for there://.*'aws_default' needs: install"):
+        airflow_filesystem("there", "aws_default")
+
+
+def test_a_directory_takes_no_storage_connection(monkeypatch: pytest.MonkeyPatch, cellar: Cellar) -> None:
+    connection(monkeypatch, host=cellar.url, extra={"storage_conn_id": "aws_default"})
+    with pytest.raises(UnknownStore, match="only buckets do"):
+        _ = CellarHook().cellar
 
 
 def test_test_connection_says_what_is_there(
