@@ -6,10 +6,12 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from cellar_core import layout
+from cellar_core.cache import Cache
 from cellar_core.digest import algorithm, digest_stream
 from cellar_core.errors import CellarError, listing
 from cellar_core.payload import TEMPORARY, WORKERS
@@ -39,7 +41,7 @@ def pull(
     """Copy a version's files to *target*, which must not exist or be an empty directory.
 
     The files are digested while they are copied into a temporary sibling, which is renamed at the end: there is
-    never half a directory.
+    never half a directory. What comes from afar goes through the cache of this machine.
 
     Raises:
         TargetExists, PayloadMissing, PayloadCorrupt: see there; *target* is as it was.
@@ -47,16 +49,19 @@ def pull(
     target = target.absolute()
     _refuse_taken(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
+    arriving = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
+    copy = partial(_copy, store, record)
+    if not store.near and (cache := Cache.of_environment()):
+        copy = partial(cache.get, copy)
     try:
-        partial.mkdir()
-        _each_file(record, lambda entry: _copy(store, record, entry, partial / entry.path, on_bytes))
-        partial.rename(target)
+        arriving.mkdir()
+        _each_file(record, lambda entry: copy(entry, arriving / entry.path, on_bytes))
+        arriving.rename(target)
     except OSError:
         _refuse_taken(target)  # by somebody who was faster
         raise
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(arriving, ignore_errors=True)
     return target
 
 
@@ -88,23 +93,19 @@ def _copy(
     store: Store, record: Record, entry: FileEntry, path: Path, on_bytes: Callable[[int], object]
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("xb") as file:
-
-        def written() -> Iterator[bytes]:
-            for chunk in _chunks(store, record, entry, on_bytes):
-                file.write(chunk)
-                yield chunk
-
-        _compare(record, entry, digest_stream(written(), algorithm(entry.digest)))
+    with path.open("x+b") as file:
+        key = layout.payload(record.ref) + entry.path
+        pieces = _told(record, entry, store.copy(key, entry.size, file), on_bytes)
+        _compare(record, entry, digest_stream(pieces, algorithm(entry.digest)))
 
 
 def _check(
     store: Store, record: Record, entry: FileEntry, on_bytes: Callable[[int], object]
 ) -> PayloadMissing | PayloadCorrupt | None:
+    key = layout.payload(record.ref) + entry.path
+    pieces = _told(record, entry, store.chunks(key, entry.size), on_bytes)
     try:
-        _compare(
-            record, entry, digest_stream(_chunks(store, record, entry, on_bytes), algorithm(entry.digest))
-        )
+        _compare(record, entry, digest_stream(pieces, algorithm(entry.digest)))
     except (PayloadMissing, PayloadCorrupt) as error:
         return error
     return None
@@ -116,13 +117,13 @@ def _compare(record: Record, entry: FileEntry, found: str) -> None:
         raise PayloadCorrupt(f"{message}; restore the file, then run: cellar verify {record.ref}")
 
 
-def _chunks(
-    store: Store, record: Record, entry: FileEntry, on_bytes: Callable[[int], object]
+def _told(
+    record: Record, entry: FileEntry, pieces: Iterator[bytes], on_bytes: Callable[[int], object]
 ) -> Iterator[bytes]:
     try:
-        for chunk in store.chunks(layout.payload(record.ref) + entry.path, entry.size):
-            on_bytes(len(chunk))
-            yield chunk
+        for piece in pieces:
+            on_bytes(len(piece))
+            yield piece
     except FileNotFoundError:
         message = f"{record.ref}/{entry.path} is not in the cellar any more, though it was registered"
         raise PayloadMissing(

@@ -26,6 +26,7 @@ os.environ.update(
     PREFECT_SERVER_ANALYTICS_ENABLED="false",
     DO_NOT_TRACK="1",
     CELLAR_CACHE_DIR=str(HOME / "cache"),
+    CELLAR_CACHE_SIZE="0",  # a test shall not get what an earlier one has pulled
 )
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and a terminal may: what is drawn would depend on it
 
