@@ -6,6 +6,7 @@ whoever registers a version writes it: control characters are shown, not obeyed,
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -212,10 +213,10 @@ def stale(plan: Plan) -> list[Rebuild | Skip]:
     return [decision for decision in decisions(plan) if decision.reason is not Reason.UP_TO_DATE]
 
 
-def facts(record: Record) -> dict[str, object]:
-    """What a record says of how its version came to be, and the digests that it is known by."""
-    origin = record.origin.model_dump(exclude_defaults=True)
-    found: dict[str, object] = {
+def facts(record: Record) -> dict[str, str]:
+    """What a record says of how its version came to be, and its digests; a value that is no text is JSON."""
+    origin = record.origin.model_dump(mode="json", exclude_defaults=True)
+    found: dict[str, Any] = {
         "again": record.again,
         **{f"recipe {name}": value for name, value in record.recipe.facts().items()},
         **{f"origin {name}": value for name, value in origin.items()},
@@ -223,7 +224,11 @@ def facts(record: Record) -> dict[str, object]:
         "identity": record.identity,
         "tree": record.tree,
     }
-    return {name: value for name, value in found.items() if value != ""}
+    return {
+        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for name, value in found.items()
+        if value != ""
+    }
 
 
 # Words for numbers, and for untrusted text

@@ -1,5 +1,5 @@
 # ruff: noqa: ARG001 - `json` is read by Command
-"""The commands that look up and fetch: ``ls``, ``show``, ``resolve``, ``pull``, ``verify``."""
+"""The commands that look up and fetch: ``ls``, ``show``, ``report``, ``resolve``, ``pull``, ``verify``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cellar_core.cli.app import Answer, as_json, command, open_cellar
+from cellar_core.cli.app import Answer, BadUsage, as_json, command, open_cellar
 from cellar_core.errors import listing
 
 if TYPE_CHECKING:
@@ -46,17 +46,17 @@ def ls(
     ] = False,
 ) -> Answer:
     """List racks, a rack's tree with what is stale, or versions."""
-    from cellar_core import report
     from cellar_core.ref import Model
+    from cellar_core.report import draw, read
 
     cellar = open_cellar(ctx)
     if name is None:
         return _racks(cellar)
     place = rack_or_model(cellar, name)
     if isinstance(place, Model):
-        return _versions(report.read(cellar, place.rack), place)
-    found = report.read(cellar, place)
-    return Answer(found, lambda: [report.draw(found)])
+        return _versions(read(cellar, place.rack), place)
+    found = read(cellar, place)
+    return Answer(found, lambda: [draw(found)])
 
 
 def rack_or_model(cellar: Cellar, name: str) -> Rack | Model:
@@ -171,6 +171,31 @@ def _sheet(sheet: Sheet) -> Iterable[RenderableType]:
         if value != "":
             table.add_row(Text(printable(name), "dim"), printable(value))
     return [Text(str(record.ref), "bold"), table]
+
+
+@command(PANEL, "cellar report vit/vit-l vit-l.html", "cellar report vit/vit-l vit-l.md")
+def report(
+    ctx: typer.Context,
+    rack: Annotated[str, typer.Argument(metavar="RACK", help="Such as vit/vit-l.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Where to: FILE.html or FILE.md.", show_default=False)
+    ],
+    *,
+    json: Annotated[bool, as_json("rack, and path of the file")] = False,
+) -> Answer:
+    """Write all about a rack to a file: a page for browsers that needs no other file, or Markdown."""
+    from cellar_core import page
+    from cellar_core.report import markdown, read
+
+    cellar = open_cellar(ctx)
+    if file.suffix == ".html":
+        text = page.rack(read(cellar, rack))
+    elif file.suffix == ".md":
+        text = markdown(cellar, rack)
+    else:
+        raise BadUsage(f"{file} must end with .html or .md, which says what it is to hold")
+    file.write_text(text, "utf-8")
+    return Answer({"rack": rack, "path": file}, lambda: [f"{rack} is in {file}"])
 
 
 @command(PANEL, "cellar resolve vit/vit-l/projectA@^1")
