@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 import uuid
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -14,7 +15,7 @@ from zlib import crc32
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from cellar_core import gc, log, record, register, state
+from cellar_core import log, record
 from cellar_core.attempt import Attempt
 from cellar_core.parsed import Parsed
 from cellar_core.payload import Payload
@@ -244,8 +245,9 @@ def deterministic() -> Iterator[None]:
     for model in (record.Claim, record.Record, Attempt):
         model.model_rebuild()  # while their modules' datetime is the real one
     with ExitStack() as stack:
-        for module in (gc, register, state):
-            stack.enter_context(mock.patch.object(module, "ThreadPoolExecutor", _Inline))
+        for name, module in list(sys.modules.items()):
+            if name.startswith("cellar_core.") and hasattr(module, "ThreadPoolExecutor"):
+                stack.enter_context(mock.patch.object(module, "ThreadPoolExecutor", _Inline))
         stack.enter_context(mock.patch.object(base, "chunks", chunks))
         stack.enter_context(mock.patch("time.sleep", lambda seconds: None))
         for module in (record, log):

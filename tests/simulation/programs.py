@@ -25,7 +25,7 @@ from tests.simulation.caller import Client, Program
 __all__ = [
     "BASE", "CELLAR", "ONE", "PROJECT", "RACK", "REAL", "TRAINED",
     "Nothing", "Done", "Gave", "Planned", "Read", "Refused", "Rules", "Run",
-    "gc", "plan_of", "read", "register", "run_rebuild", "trained", "watch",
+    "gc", "plan_of", "read", "register", "run_rebuild", "trained", "void", "watch",
 ]  # fmt: skip
 
 RACK = Rack("vit/vit-l")
@@ -207,6 +207,24 @@ def _open(store: Client, model: Model) -> list[Ref]:
 
 def _collect(store: Client, refs: Iterable[Ref]) -> None:
     collector.collect(store, RACK, now=NOW, patience=timedelta(0), void=refs)
+
+
+def void(name: str, rules: Rules, ref: Ref) -> Program:
+    """The heart of a garbage collection: void a number, then empty its place."""
+
+    def act(store: Client) -> object:
+        for _ in range(TRIES):
+            try:
+                if rules.registrar(store).void(ref) is None:
+                    for key in store.find(layout.payload(ref)):
+                        store.delete(key)
+                break
+            except CellarError as error:
+                if not error.retryable:
+                    return Refused(error)
+        return Nothing()
+
+    return Program(name, act, rules.client)
 
 
 # Read

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
+from copy import copy
 from dataclasses import dataclass, field, replace
 import json
 from random import Random
@@ -16,10 +17,14 @@ from tests.simulation.invariants import Violation
 from tests.simulation.programs import Done
 from tests.simulation.world import FAULTS, Effect, Error, Listing, Request, World
 
-__all__ = ["Actor", "Move", "Play", "Setting"]
+__all__ = ["KINDS", "Actor", "Move", "Play", "Setting"]
 
 STEPS = 600
 """So many steps are more than any schedule needs; whoever needs more does not end."""
+
+
+KINDS = frozenset(["crash", "change", *(kind for kinds in FAULTS.values() for kind in kinds)])
+"""What the adversary can do: kill a caller, change a file on its disk, or do something to a request."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Setting:
     allowed: tuple[type, ...] = ()
     again: Callable[[str], Program] | None = None
     faults: int = 0
-    kinds: frozenset[str] = frozenset(["crash", "happened", "never", "late", "conflict", "absent", "stale", "change"])
+    kinds: frozenset[str] = KINDS
 
 
 class Fated(NamedTuple):
@@ -127,7 +132,9 @@ class Play:
 
     def copy(self) -> Play:
         """The same, to go on from in another way."""
-        return replace(self, world=self.world.copy())
+        other = copy(self)
+        other.world = self.world.copy()
+        return other
 
     @property
     def key(self) -> Hashable:

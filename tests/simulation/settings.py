@@ -32,7 +32,7 @@ TWO = BASE.at("1.1")
 # The registry that is there
 
 
-class _Plain(Store):
+class Plain(Store):
     """A store that nobody disturbs."""
 
     url = "plain://"
@@ -62,7 +62,7 @@ class _Plain(Store):
 @cache
 def registry(*, behind: bool) -> dict[str, bytes]:
     """A rack with base 1.0; or also with projectA 1.0.1 on it and base 1.1, so that a rebuild is wanted."""
-    store = _Plain({})
+    store = Plain({})
     store.create(layout.rack(BASE.rack), b"{}")
     _add(store, ONE)
     if behind:
@@ -71,7 +71,7 @@ def registry(*, behind: bool) -> dict[str, bytes]:
     return store.objects
 
 
-def _add(store: _Plain, ref: Ref, parent: Parent | None = None) -> None:
+def _add(store: Plain, ref: Ref, parent: Parent | None = None) -> None:
     entry = FileEntry(path="f0", size=5, digest=entry_digest(b"there"))
     draft = Draft(ref.model, Payload(Path("there"), (entry,)), parent=parent, version=ref.version, again=str(ref))
     Registrar(store).register(draft, lambda: Spot(Line.of(ref)))
@@ -87,22 +87,23 @@ def _tree(objects: Mapping[str, bytes], ref: Ref) -> str:
 def drawn(seed: int, rules: Rules) -> tuple[Setting, Contents]:
     """The setting of a seed. Each second has different contents of equal sizes: equal sizes hide overwriting."""
     rng = Random(seed)
-    kind = rng.choice(KINDS)
+    kind = rng.choice(MIX)
     contents = Contents(equal=seed % 2 == 0)
     return kind(rng, rules, contents), contents
 
 
 @dataclass
 class Contents:
-    """What lies in directories."""
+    """What lies in directories: so many files; different contents of *equal* sizes, or of others."""
 
     equal: bool
+    files: int = 2
 
     def of(self, letter: str, changed: bool = False) -> dict[str, bytes]:
         """The files of content *letter*; *changed*, one of them is another."""
         size = 4 if self.equal else ord(letter) - ord("A") + 1
         text = (letter.lower() if changed else letter).encode() * size
-        return {"f0": text, "f1": f"{letter} too".encode()}
+        return dict([("f0", text), ("f1", f"{letter} too".encode())][: self.files])
 
     def disk(self, directory: str) -> dict[str, bytes]:
         """A directory that is named for its content."""
@@ -174,7 +175,7 @@ def foreign(rng: Random, rules: Rules, contents: Contents) -> Setting:
 
 def rebuilds(rng: Random, rules: Rules, contents: Contents) -> Setting:
     """Runs of one rebuild: doubled ones, retried ones whose first try lives, and somebody who takes them for dead."""
-    planned = plan_of(_Plain(registry(behind=True)))
+    planned = plan_of(Plain(registry(behind=True)))
     holders = rng.choice([("one", "one"), ("one", "two"), ("one", "one", "two"), ("one", "two", "three")])
     runs = [(f"R{place}", holder) for place, holder in enumerate(holders)]
     programs = [run_rebuild(name, rules, holder, rng.choice([planned, planned, None])) for name, holder in runs]
@@ -192,7 +193,7 @@ def rebuilds(rng: Random, rules: Rules, contents: Contents) -> Setting:
     ), PROJECT)  # fmt: skip
 
 
-KINDS = (line, line, line, base, base, foreign, rebuilds, rebuilds, rebuilds, rebuilds)
+MIX = (line, line, line, base, base, foreign, rebuilds, rebuilds, rebuilds, rebuilds)
 
 
 def _heir(rng: Random, name: str) -> str:
