@@ -217,6 +217,21 @@ def test_show_tells_all(stale: Terminal, cellar: Cellar) -> None:
     assert [str(child) for child in sheet.children] == [f"{A}/1.0.1", f"{B}/1.0.1"]
 
 
+def test_report_writes_a_page_or_markdown(stale: Terminal) -> None:
+    assert stale("report", RACK, "rack.html") == f"{RACK} is in rack.html\n"
+    assert Path("rack.html").read_text().startswith("<!doctype html>")
+    assert stale.json("report", RACK, "rack.md") == {"rack": RACK, "path": "rack.md"}
+    assert Path("rack.md").read_text().startswith(f"# {RACK}\n")
+
+
+def test_report_writes_nothing_it_has_no_name_for(stale: Terminal) -> None:
+    stale("report", RACK, "rack.pdf", code=2)
+    assert "must end with .html or .md" in stale.err
+    stale("report", "vit/vit-x", "rack.html", code=1)
+    assert "Did you mean vit/vit-l?" in stale.err
+    assert [*Path().glob("rack.*")] == []
+
+
 def test_what_is_written_by_others_steers_no_terminal(term: Terminal) -> None:
     write(Path("one"), result__json=json.dumps({"\x1b[2J[red]accuracy": 0.5}))
     term(
@@ -566,7 +581,7 @@ def test_after_two_dashes_everything_is_the_commands_own(stale: Terminal) -> Non
 # Help
 
 
-KEEP, FIND = ["init", "rack", "register"], ["ls", "show", "resolve", "pull", "verify"]
+KEEP, FIND = ["init", "rack", "register"], ["ls", "show", "report", "resolve", "pull", "verify"]
 DECIDE, TRAIN, TEND = ["plan", "approve", "alias"], ["retrain", "rebuild"], ["gc", "doctor"]
 COMMANDS = [*KEEP, *FIND, *DECIDE, *TRAIN, *TEND]
 
