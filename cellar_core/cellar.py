@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -22,8 +22,9 @@ from cellar_core.doctor import Diagnosis, examine
 from cellar_core.errors import CellarError, listing
 from cellar_core.gc import Collected
 from cellar_core.line import Line
-from cellar_core.payload import scan
+from cellar_core.payload import Output, Payload, scan
 from cellar_core.plan import Plan, Rebuild, Skip, Want, plan, want
+from cellar_core.progress import Progress
 from cellar_core.rack import RackConfig
 from cellar_core.rebuild import Rebuilt
 from cellar_core.record import Claim, NewerSchema, Origin, Recipe, Record, Unreadable, who
@@ -34,6 +35,9 @@ from cellar_core.retrain import workshop
 from cellar_core.store import FileSystem, ReadOnlyStore, Store, open_store
 from cellar_core.trainer import RetrainJob, Train, as_trainer
 from cellar_core.version import BaseVersion, Bump, ProjectVersion
+
+if TYPE_CHECKING:
+    from fsspec.callbacks import Callback
 
 __all__ = ["Cellar", "NoBumpGiven", "NoCellarGiven", "NotACellar", "Registered"]
 
@@ -199,6 +203,7 @@ class Cellar:
         again: str = "",
         origin: Origin | None = None,
         holder: str | None = None,
+        callback: Callback | None = None,
     ) -> Registered:
         """Register a directory as a new version of a rack's base; the first one makes the rack.
 
@@ -216,6 +221,7 @@ class Cellar:
             again: Why the same content shall have a new number.
             origin: Where it comes from; what it leaves open is found out.
             holder: The orchestrator's task, the same for each try: its first try decides the line of the bump.
+            callback: Fsspec's, told how many bytes are done; lines in the log every few seconds if None.
 
         Raises:
             InvalidPayload, BrokenRules, ContractChanged, BumpConflict, VersionTaken, ForeignFiles, Yanked: see
@@ -231,9 +237,10 @@ class Cellar:
         if version is not None and after is not None:
             raise NoBumpGiven(f"after={after} goes with a bump=; version={version} says exactly which number")
         seen = BaseVersion(after) if after is not None else None
+        progress = Progress(callback)
         draft = Draft(
             model=rack.base,
-            payload=scan(path),
+            payload=_scan(path, rack.base, progress),
             recipe=admit.recipe(recipe),
             bump=Bump(bump) if bump is not None else None,
             version=BaseVersion(version) if version is not None else None,
@@ -246,7 +253,9 @@ class Cellar:
             lookup.record(self.store, draft.recipe.pretrained)
         if seen:
             names.require_rack(self.store, rack)
-        return self._register(draft, lambda config: admit.base_spot(self.store, draft, config, seen, holder))
+        return self._register(
+            draft, lambda config: admit.base_spot(self.store, draft, config, seen, holder), progress
+        )
 
     def register_project(
         self,
@@ -261,6 +270,7 @@ class Cellar:
         again: str = "",
         origin: Origin | None = None,
         request: str | None = None,
+        callback: Callback | None = None,
     ) -> Registered:
         """Register a directory as a new version of a project's model, made from *base*.
 
@@ -275,6 +285,7 @@ class Cellar:
             again: Why the same content shall have a new number.
             origin: Where it comes from; what it leaves open is found out.
             request: The rebuild that it is of.
+            callback: Fsspec's, told how many bytes are done; lines in the log every few seconds if None.
 
         Raises:
             BaseMismatch: *base* is no base of the same rack, or not the one that *version* names.
@@ -286,9 +297,10 @@ class Cellar:
         model, base = admit.project(model), Ref(base)
         exact = ProjectVersion(version) if version is not None else None
         parent = admit.parent(self.store, model, base, exact)
+        progress = Progress(callback)
         draft = Draft(
             model=model,
-            payload=scan(path),
+            payload=_scan(path, model, progress),
             recipe=admit.recipe(recipe),
             parent=parent,
             version=exact,
@@ -298,16 +310,16 @@ class Cellar:
             notes=notes,
             origin=origin,
         )
-        line = Line.on(model, BaseVersion(str(base.version)))
-        return self._register(draft, lambda config: Spot(line))
+        return self._register(draft, _next_on(base, model), progress)
 
-    def _register(self, draft: Draft, spot: Callable[[RackConfig], Spot]) -> Registered:
+    def _register(self, draft: Draft, spot: Callable[[RackConfig], Spot], progress: Progress) -> Registered:
         config = self.config(draft.model.rack)
         config.check(draft.payload.files)
         found = admit.metrics(config, draft.payload, draft.metrics)
         draft = replace(draft, metrics=found, origin=origin.complete(draft.origin))
         notices = self._name(draft.model)  # only now: what is refused leaves no name behind
-        record, created = self._registrar.register(draft, lambda: spot(config))
+        progress.begin(draft.model, "sent", draft.payload.size)
+        record, created = self._registrar.register(draft, lambda: spot(config), progress.add)
         if not created:
             hint = "it is this very content; give again= to number it once more"
             lookup.refuse_yanked(self.store, record.ref, hint)
@@ -363,19 +375,38 @@ class Cellar:
             self.id  # noqa: B018 - raises where there is no cellar
             raise
 
-    def pull(self, selector: Selector | Model | Ref | str, path: str | os.PathLike[str]) -> Path:
+    def pull(
+        self,
+        selector: Selector | Model | Ref | str,
+        path: str | os.PathLike[str],
+        *,
+        callback: Callback | None = None,
+    ) -> Path:
         """Copy a version's files to *path*, verified, whole or not at all; returns where they are.
+
+        From afar, each file comes to this machine once: the cache that all processes here share keeps it
+        (``CELLAR_CACHE_SIZE``, such as ``200GB``, says how large that may grow; 0 switches it off).
+
+        Args:
+            selector: Which version.
+            path: A directory that is not there yet, or is empty.
+            callback: Fsspec's, told how many bytes are done; lines in the log every few seconds if None.
 
         Raises:
             TargetExists: *path* exists and is not empty.
             PayloadMissing, PayloadCorrupt: The stored files are not what was registered.
         """
-        return fetch.pull(self.store, self.resolve(selector), Path(path))
+        return self._pull(self.resolve(selector), Path(path), Progress(callback))
 
-    def verify(self, selector: Selector | Model | Ref | str) -> Record:
+    def _pull(self, record: Record, path: Path, progress: Progress) -> Path:
+        progress.begin(record.ref, "fetched", sum(file.size for file in record.files))
+        return fetch.pull(self.store, record, path, progress.add)
+
+    def verify(self, selector: Selector | Model | Ref | str, *, callback: Callback | None = None) -> Record:
         """Digest a version's stored files and return its record; raises PayloadMissing or PayloadCorrupt."""
-        record = self.resolve(selector)
-        fetch.verify(self.store, record)
+        record, progress = self.resolve(selector), Progress(callback)
+        progress.begin(record.ref, "verified", sum(file.size for file in record.files))
+        fetch.verify(self.store, record, progress.add)
         return record
 
     # Decide
@@ -449,6 +480,7 @@ class Cellar:
         workdir: str | os.PathLike[str] | None = None,
         on_progress: Callable[[float, Mapping[str, float]], None] = lambda fraction, metrics: None,
         on_output: Callable[[str], None] = lambda line: None,
+        callback: Callback | None = None,
     ) -> Registered:
         """Fine-tune a project's model from its base, from scratch, and register it.
 
@@ -461,9 +493,11 @@ class Cellar:
             notes: Free text for the record.
             origin: Where it comes from; found out if None.
             timeout: How many seconds a command may take.
-            workdir: Where temporary files may lie; base and result must fit there.
+            workdir: Where base and result lie meanwhile; ``TMPDIR`` if None, or else, if the cellar is on a disk
+                here, that disk: then the result is not copied but moved.
             on_progress: Called with the fraction done and numbers, as the training tells them.
             on_output: Called with each line that a command prints.
+            callback: Fsspec's, told how many bytes are done; lines in the log every few seconds if None.
 
         Raises:
             TrainerFailed, TrainerTimeout: Trying again may help.
@@ -477,19 +511,27 @@ class Cellar:
         start = self.resolve(base).ref if base is not None else self._followed(model)
         admit.parent(self.store, model, start)
         recipe = admit.recipe(recipe) if recipe is not None else self._last_recipe(model)
-        with workshop(workdir) as directory:
+        progress = Progress(callback)
+        with workshop(self.store, workdir) as directory:
             job = RetrainJob(
                 model=model,
                 base=start,
-                base_dir=fetch.pull(self.store, lookup.record(self.store, start), directory / "base"),
+                base_dir=self._pull(lookup.record(self.store, start), directory / "base", progress),
                 output_dir=directory / "output",
                 recipe=recipe,
                 on_progress=on_progress,
             )
             run_training(trainer, job)
-            return self.register_project(
-                model, job.output_dir, base=start, recipe=recipe, request=request, notes=notes, origin=origin
+            draft = Draft(
+                model=model,
+                payload=Output.of(_scan(job.output_dir, model, progress)),
+                recipe=recipe,
+                parent=admit.parent(self.store, model, start),  # it may have been yanked meanwhile
+                request=request,
+                notes=notes,
+                origin=origin,
             )
+            return self._register(draft, _next_on(start, model), progress)
 
     def rebuild(
         self,
@@ -624,3 +666,13 @@ class Cellar:
         is changed. What is wrong is told, with the next step, and never raised.
         """
         return examine(self)
+
+
+def _scan(path: str | os.PathLike[str], model: Model, progress: Progress) -> Payload:
+    progress.begin(model, "digested")
+    return scan(path, progress.add, progress.set_size)
+
+
+def _next_on(base: Ref, model: Model) -> Callable[[RackConfig], Spot]:
+    line = Line.on(model, BaseVersion(str(base.version)))
+    return lambda config: Spot(line)

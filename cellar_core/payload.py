@@ -74,6 +74,11 @@ class Payload:
 class Output(Payload):
     """A directory that goes away once it is registered: its files are moved, where the store can do that."""
 
+    @classmethod
+    def of(cls, payload: Payload) -> Output:
+        """What was scanned, if nobody needs the directory any more."""
+        return cls(payload.root, payload.files)
+
     def send(self, store: Store, files: Mapping[str, FileEntry], on_bytes: Callable[[int], object]) -> None:
         """Move files to *store*, several at once; whatever comes of it, they may be gone from the directory."""
         links = {key: file for key, file in files.items() if (self.root / file.path).is_symlink()}

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from cellar_core import disk
 from cellar_core.errors import CellarError, listing
+from cellar_core.store import Store
 from cellar_core.trainer import RetrainJob, Trainer, TrainerFailed
 
 __all__ = ["BaseTouched", "EmptyOutput", "train", "workshop"]
@@ -33,11 +33,14 @@ class BaseTouched(TrainerFailed):
     retryable = False
 
 
-@contextmanager
-def workshop(where: str | os.PathLike[str] | None = None) -> Iterator[Path]:
-    """A temporary directory to train in, gone afterwards; below *where*, or where the system keeps such things."""
-    with tempfile.TemporaryDirectory(prefix="cellar-", dir=where) as directory:
-        yield Path(directory)
+def workshop(store: Store, where: str | os.PathLike[str] | None = None) -> AbstractContextManager[Path]:
+    """A temporary directory to train in, gone afterwards.
+
+    It lies below *where*, or below ``TMPDIR``, if somebody has said so; else on the disk of the cellar, if that is on
+    one here: there is room for models, and the result can be moved into its place instead of copied. Else where the
+    system keeps such things.
+    """
+    return disk.scratch(where or os.environ.get("TMPDIR") or store.workplace)
 
 
 def train(trainer: Trainer, job: RetrainJob) -> None:
