@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import unquote
@@ -33,6 +32,28 @@ class Request:
         return self.method in method.split("|") and part in self.text
 
 
+@dataclass
+class Fault:
+    """What shall go wrong: the connection is cut if there is no *status* to answer with."""
+
+    method: str
+    part: str
+    times: int
+    after: int = 0
+    status: int | None = None
+    done: bool = False
+
+    def meets(self, request: Request) -> bool:
+        """Whether *request* is one that goes wrong; it is counted."""
+        if not self.times or not request.is_for(self.method, self.part):
+            return False
+        if self.after:
+            self.after -= 1
+            return False
+        self.times -= 1
+        return True
+
+
 class Proxy:
     """Runs inside a ``with`` block, in a thread of its own.
 
@@ -47,17 +68,17 @@ class Proxy:
     def __init__(self, port: int) -> None:
         self.asked: list[Request] = []
         self._server = f"http://127.0.0.1:{port}"
-        self._faults: list[tuple[Callable[[Request], bool], int | None]] = []
+        self._faults: list[Fault] = []
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
-    def lose(self, method: str, part: str = "", times: int = 1) -> None:
-        """Pass on the next such requests, but cut the connection before their answer."""
-        self._faults += [(lambda request: request.is_for(method, part), None)] * times
+    def lose(self, method: str, part: str = "", times: int = 1, after: int = 0) -> None:
+        """Let *times* such requests *after* so many be done, but cut the connection before their answers."""
+        self._faults.append(Fault(method, part, times, after, done=True))
 
-    def refuse(self, status: int, method: str, part: str = "", times: int = 1) -> None:
-        """Answer the next such requests with *status*; the server does not hear of them."""
-        self._faults += [(lambda request: request.is_for(method, part), status)] * times
+    def refuse(self, status: int, method: str, part: str = "", times: int = 1, *, done: bool = False) -> None:
+        """Answer the next such requests with *status*; the server hears of them only if they are to be *done*."""
+        self._faults.append(Fault(method, part, times, status=status, done=done))
 
     def count(self, method: str, part: str = "") -> int:
         """How many such requests there were."""
@@ -95,25 +116,26 @@ class Proxy:
         start = body[:HEAD_OF_BODY].decode(errors="replace") if request.method == "POST" else ""
         asked = Request(request.method, unquote(request.raw_path) + start)
         self.asked.append(asked)
-        fault = next((fault for fault in self._faults if fault[0](asked)), None)
-        if fault:
-            self._faults.remove(fault)
-            if fault[1]:
-                return web.Response(status=fault[1])
-        headers = CIMultiDict(request.headers)  # Host stays what the client signed
+        fault = next((fault for fault in self._faults if fault.meets(asked)), None)
+        if fault and not fault.done:
+            return web.Response(status=fault.status or 500)
+        response = await self._pass_on(request, body)
+        if fault and fault.status:
+            return web.Response(status=fault.status)
+        if fault and request.transport:
+            request.transport.abort()
+        return response
+
+    async def _pass_on(self, request: web.Request, body: bytes) -> web.Response:
         async with self._session.request(
             request.method,
             self._server + request.raw_path,
-            headers=_kept(headers),
+            headers=_kept(CIMultiDict(request.headers)),  # Host stays what the client has signed
             data=body or None,
             allow_redirects=False,
         ) as answer:
-            content = await answer.read()
-            if fault and request.transport:
-                request.transport.abort()
-            return web.Response(
-                status=answer.status, headers=_kept(CIMultiDict(answer.headers)), body=content
-            )
+            headers = _kept(CIMultiDict(answer.headers))
+            return web.Response(status=answer.status, headers=headers, body=await answer.read())
 
 
 def _kept(headers: CIMultiDict[str]) -> CIMultiDict[str]:

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
 from multiprocessing.context import ForkProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -30,7 +30,6 @@ from tests.contract.servers import Server
 from tests.core.helpers import WAIT, processes, threads
 
 RACERS = 6
-ROUNDS = 15
 LARGE = 2 * CHUNK + 2**20
 """The size of a file that is sent in several parts, the last of them short."""
 
@@ -64,7 +63,13 @@ def forked(act: Callable[[], object]) -> ForkProcess:
 
 
 class StoreContract:
-    """What holds for every store, also for one that only this process sees."""
+    """What holds for every store, also for one that only this process sees.
+
+    Attributes:
+        rounds: How many races are run.
+    """
+
+    rounds: ClassVar[int] = 15
 
     @pytest.fixture
     def url(self) -> str:
@@ -112,7 +117,7 @@ class StoreContract:
 
     def test_create_has_one_winner_among_threads(self, store: Store) -> None:
         """Of threads that create one object at the same moment, one wins, and its bytes stand."""
-        for turn in range(ROUNDS):
+        for turn in range(self.rounds):
             key = f"race/{turn}.json"
             won = threads(RACERS, lambda racer, key=key: store.create(key, f"racer {racer}".encode()))  # type: ignore[misc]
             assert won.count(True) == 1
@@ -445,7 +450,9 @@ class SharedStoreContract(StoreContract):
         """Of processes that create one object at the same moment, one wins, and its bytes stand."""
 
         def race(racer: int) -> list[bool]:
-            return [store.create(f"race/{turn}.json", f"racer {racer}".encode()) for turn in range(ROUNDS)]
+            return [
+                store.create(f"race/{turn}.json", f"racer {racer}".encode()) for turn in range(self.rounds)
+            ]
 
         for turn, won in enumerate(zip(*processes(4, race), strict=True)):
             assert won.count(True) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.contract.faults import FaultContract
 from tests.contract.registry import RegistryContract
 from tests.contract.servers import Azurite, running
 from tests.contract.store import OnServer, SharedStoreContract
@@ -15,3 +16,11 @@ class TestStore(OnServer, SharedStoreContract):
 
 class TestRegistry(OnServer, RegistryContract):
     """A cellar in a container of Azurite."""
+
+
+class TestFaults(FaultContract):
+    """Azurite behind a network that fails."""
+
+    # Azure's client waits 15 to 20 seconds after each of these, and a minute and a half for a server that is gone.
+    busy = (503,)
+    test_nobody_there = None

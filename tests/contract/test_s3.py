@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.contract.faults import FaultContract
 from tests.contract.registry import RegistryContract
 from tests.contract.servers import Moto, running
 from tests.contract.store import OnServer, SharedStoreContract
@@ -15,3 +16,7 @@ class TestStore(OnServer, SharedStoreContract):
 
 class TestRegistry(OnServer, RegistryContract):
     """A cellar in a bucket of moto."""
+
+
+class TestFaults(FaultContract):
+    """moto behind a network that fails."""

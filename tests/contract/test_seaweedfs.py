@@ -12,6 +12,10 @@ server = running(SeaweedFS)
 class TestStore(OnServer, SharedStoreContract):
     """A bucket of SeaweedFS."""
 
+    # Whoever loses a race there waits for whole seconds; a cellar's own test probes it.
+    rounds = 3
+    test_probe_passes = None
+
 
 class TestRegistry(OnServer, RegistryContract):
     """A cellar in a bucket of SeaweedFS."""
