@@ -41,11 +41,15 @@ def replace(store: Store, key: str, data: bytes) -> None:
 
 
 class Forgetful(Watched):
-    """A store that lists what it has listed before, as a client that caches does."""
+    """A store that lists what it has listed before, until it creates something itself: a client that caches."""
 
     def __init__(self, inner: Store) -> None:
         super().__init__(inner)
         self._known: dict[str, Mapping[str, int]] = {}
+
+    def create(self, key: str, data: bytes) -> bool:
+        self._known.clear()
+        return super().create(key, data)
 
     def find(self, prefix: str) -> Mapping[str, int]:
         return self._known.setdefault(prefix, super().find(prefix))
