@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cellar_airflow.asset import base_bumped
     from cellar_airflow.hook import CellarHook
+    from cellar_airflow.notifier import AliasNotifier
     from cellar_airflow.plan import PlanRebuilds
     from cellar_airflow.rebuild import rebuild_projects
     from cellar_airflow.register import RegisterModel
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from cellar_airflow.trigger import BaseBumpedTrigger
 
 __all__ = [
+    "AliasNotifier",
     "BaseBumpedSensor",
     "BaseBumpedTrigger",
     "CellarHook",
@@ -44,6 +46,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AliasNotifier": "notifier",
     "BaseBumpedSensor": "sensor",
     "BaseBumpedTrigger": "trigger",
     "CellarHook": "hook",

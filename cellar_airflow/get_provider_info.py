@@ -13,7 +13,12 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "cellar-flows",
         "name": "Cellar",
         "description": "A model registry in plain directories: register, resolve, and rebuild projects on a base bump.",
-        "triggers": [{"integration-name": "Cellar", "python-modules": ["cellar_airflow.trigger"]}],
+        "integrations": [{"integration-name": "Cellar", "tags": ["software"]}],
+        "operators": _modules("plan", "register", "resolve", "retrain"),
+        "sensors": _modules("sensor"),
+        "hooks": _modules("hook"),
+        "triggers": _modules("trigger"),
+        "notifications": ["cellar_airflow.notifier.AliasNotifier"],
         "connection-types": [
             {
                 "connection-type": "cellar",
@@ -62,3 +67,8 @@ def get_provider_info() -> dict[str, Any]:
             }
         },
     }
+
+
+def _modules(*names: str) -> list[dict[str, Any]]:
+    modules = [f"cellar_airflow.{name}" for name in names]
+    return [{"integration-name": "Cellar", "python-modules": modules}]

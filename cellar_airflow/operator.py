@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
 from cellar_airflow.hook import DEFAULT_CONN_ID, CellarHook
-from cellar_core import Cellar
+from cellar_core import Cellar, Record
+
+if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
 
 class CellarOperator(BaseOperator):
@@ -19,6 +22,8 @@ class CellarOperator(BaseOperator):
     """
 
     ui_color = "#f3e5e9"
+    _found: Record | None = None
+    _made: Record | None = None
 
     def __init__(self, *, conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -28,3 +33,9 @@ class CellarOperator(BaseOperator):
     def cellar(self) -> Cellar:
         """The cellar of the connection, when the task runs."""
         return CellarHook(self.conn_id).cellar
+
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage[Any, Any]:  # noqa: ARG002
+        """The versions that the task found and made; OpenLineage's provider asks for them, if it is installed."""
+        from cellar_airflow.lineage import lineage
+
+        return lineage(self.cellar.url, found=self._found, made=self._made)

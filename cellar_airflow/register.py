@@ -84,6 +84,7 @@ class RegisterModel(CellarOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Register; a refused directory or number fails at once, a store that does not answer is retried."""
         registered = self._register(context)
+        self._made = registered.record
         for notice in registered.notices:
             self.log.info("%s", notice)
         done = "registered as" if registered.created else "was registered before, and is"

@@ -31,6 +31,6 @@ class ResolveModel(CellarOperator):
     @no_vain_retries()
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002  Airflow's signature
         """Resolve; an empty or ambiguous choice fails at once, a store that does not answer is retried."""
-        record = self.cellar.resolve(self.selector)
+        record = self._found = self.cellar.resolve(self.selector)
         self.log.info("%s is %s (%s)", self.selector, record.ref, record.tree)
         return record.model_dump(mode="json")

@@ -88,6 +88,7 @@ class RetrainFromBase(CellarOperator):
         registered = self.cellar.retrain(
             self.model, self._train, base=self.base, recipe=self.recipe, **common
         )
+        self._made = registered.record
         self.log.info("%s is registered.", registered.ref)
         return registered.model_dump(mode="json")
 
@@ -105,6 +106,7 @@ class RetrainFromBase(CellarOperator):
         self.log.info("%s onto %s: %s", rebuild["model"], rebuild["base"], rebuild["sentence"])
         last_try = ti.try_number > ti.max_tries
         rebuilt = self.cellar.rebuild(rebuild, self._train, holder=holder(ti), last_try=last_try, **common)
+        self._made = rebuilt.record
         self.log.info("%s: %s", rebuilt.model, rebuilt.detail)
         result = rebuilt.model_dump(mode="json")
         if rebuilt.outcome == "skipped":
