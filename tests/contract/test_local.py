@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,6 +14,7 @@ from cellar_core.payload import TEMPORARY
 from cellar_core.store import LocalStore, StoreRefused
 from tests.contract.registry import RegistryContract
 from tests.contract.store import SharedStoreContract, body, send
+from tests.core.helpers import as_nobody
 
 
 class OnDisk:
@@ -116,16 +115,3 @@ class TestDisk:
                 ):
                     with pytest.raises(StoreRefused, match="Permission denied"):
                         ask()
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Without root's right to read everything, for as long as it lasts."""
-    root = os.geteuid() == 0
-    if root:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if root:
-            os.seteuid(0)

@@ -31,8 +31,7 @@ from cellar_core.ref import InvalidRef, Model, Rack, Ref
 from cellar_core.register import ForeignFiles
 from cellar_core.store import UnknownStore
 from cellar_core.version import InvalidVersion
-from tests.core.helpers import Bench, snapshot, train, write
-from tests.contract.test_local import as_nobody
+from tests.core.helpers import Bench, as_nobody, snapshot, train, write
 
 Acts: TypeAlias = list[Callable[[], object]]
 
