@@ -52,7 +52,7 @@ class ForeignFiles(CellarError):
 
 
 class Superseded(CellarError):
-    """Another run of the same rebuild was faster and has voided this one's number. Trying again does not help."""
+    """Another run of the same rebuild, or gc, has voided this one's number. Only the next plan can tell what helps."""
 
 
 class UploadLost(CellarError):
@@ -168,18 +168,16 @@ class Registrar:
             try:
                 self._upload(draft, ref, on_bytes)
             except (FileNotFoundError, StoreUnavailable, UploadLost):
-                if not self._void(
-                    ref
-                ):  # else its place may have been emptied meanwhile: the commit will tell
+                # The place of a voided number may be emptied meanwhile: then the commit will tell.
+                if not self._void(ref):
                     raise
             if draft.request and (sibling := self._close_lower(draft, ref)):
                 return sibling, False
             if done := self._commit(draft.record(ref, spot.seen if spot else None)):
                 return done
             if draft.request:
-                raise Superseded(
-                    f"{ref} was voided by another run of the same rebuild; it needs nothing more"
-                )
+                told = "was voided by another run of the same rebuild, or by gc"
+                raise Superseded(f"{ref} {told}; whether it is still wanted: cellar plan {ref.rack}")
 
     def find_request(self, line: Line, request: str) -> Record | None:
         """The version that a rebuild has already made on *line*, or None."""
