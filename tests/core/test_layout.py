@@ -24,17 +24,17 @@ def test_records_round_trip(ref: Ref, number: int) -> None:
     """A record's key, and those of its yanks beside it, tell their ref."""
     assert layout.parse_record(layout.record(ref)) == (ref, 0)
     assert layout.parse_record(layout.entry(layout.yank_log(ref), number)) == (ref, number)
-    for prefix in (layout.records(ref.model), layout.records(ref.rack)):
+    for prefix in map(layout.records, (ref.model, ref.rack, None)):
         assert layout.record(ref).startswith(prefix)
         assert layout.yank_log(ref).startswith(prefix)
 
 
 @given(refs)
 def test_claims_round_trip(ref: Ref) -> None:
-    """A claim's key tells its ref, and begins with the prefixes of its model and of its line."""
+    """A claim's key tells its ref, and begins with the prefixes of its line, model and rack."""
     assert layout.parse_claim(layout.claim(ref)) == ref
-    assert layout.claim(ref).startswith(layout.claims(ref.model))
-    assert layout.claim(ref).startswith(layout.claims(Line.of(ref)))
+    for prefix in map(layout.claims, (Line.of(ref), ref.model, ref.rack, None)):
+        assert layout.claim(ref).startswith(prefix)
 
 
 @given(racks)
@@ -96,6 +96,8 @@ def test_foreign_keys(key: str) -> None:
 def test_spec_tree() -> None:
     """The payload lies where SPEC has it, and the rack's rules where ml-cellar has them."""
     assert layout.payload(Ref("vit/vit-l/projectA/1.2.3")) == "vit/vit-l/projectA/1.2.3/"
+    assert layout.payload(Rack("vit/vit-l")) == "vit/vit-l/"
+    assert layout.payload(None) == ""
     assert layout.config(Rack("vit/vit-l")) == "vit/vit-l/config.toml"
 
 
