@@ -24,6 +24,7 @@ __all__ = [
     "entry",
     "entry_number",
     "name",
+    "parse_alias",
     "parse_approval",
     "parse_claim",
     "parse_rack",
@@ -154,9 +155,18 @@ def alias_log(model: Model, alias: str) -> str:
     return f"{ROOT}/aliases/{model}/{alias}/"
 
 
-def aliases(model: Model) -> str:
-    """The prefix of the logs of a model's aliases."""
-    return f"{ROOT}/aliases/{model}/"
+def aliases(of: Model | Rack) -> str:
+    """The prefix of the logs of the aliases of a model, or of a whole rack."""
+    return f"{ROOT}/aliases/{of}/"
+
+
+def parse_alias(key: str) -> tuple[Model, str] | None:
+    """The model and the alias that a key of such a log is of; None for a foreign file."""
+    match = re.fullmatch(rf"{re.escape(ROOT)}/aliases/(.+)/([^/]+)/[0-9]{{6}}\.json", key)
+    try:
+        return (Model(match[1]), match[2]) if match else None
+    except InvalidRef:
+        return None
 
 
 def approval_log(of: Rack, project: str, base: BaseVersion) -> str:

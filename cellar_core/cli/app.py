@@ -64,6 +64,36 @@ class Commands(TyperGroup):
             one.hidden = one.name in ("install_completion", "show_completion")
         return found
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """All commands on one screen: a line each, after what one wants to do."""
+        from rich.table import Table
+        from rich.text import Text
+
+        from cellar_core.cli.output import console
+
+        table = Table(box=None, pad_edge=False, show_header=False)
+        shown = None
+        for name in self.list_commands(ctx):
+            one: Any = self.get_command(ctx, name)
+            group = str(one.rich_help_panel).partition(" ")[0]
+            text = one.help.partition("\n")[0]
+            table.add_row(Text(group if group != shown else "", "dim"), Text(name, "bold cyan"), text)
+            shown = group
+        for option in self.get_params(ctx):
+            if not option.hidden:
+                table.add_row("", Text(option.opts[-1], "bold cyan"), option.help)
+        out = console()
+        for line in (ctx.get_usage(), *self.help_text(), "", table):
+            out.print(line)
+
+    def help_text(self) -> list[str]:
+        """What the program is for, and its exit codes."""
+        return [
+            line
+            for paragraph in (self.help or "").split("\n\n")
+            for line in ("", " ".join(paragraph.split()))
+        ]
+
 
 class Command(TyperCommand):
     """One command: a function that returns an Answer, or raises a CellarError or an OSError."""

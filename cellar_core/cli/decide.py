@@ -27,7 +27,7 @@ def plan(
     *,
     json: Annotated[bool, as_json("rack, head, rebuilds, skips")] = False,
 ) -> Answer:
-    """Tell which projects are to be rebuilt, which not, and why.
+    """Tell which projects are to be rebuilt, and why.
 
     Changes nothing: what is wanted is computed from what the cellar holds, each time.
     """
@@ -95,7 +95,7 @@ def alias(
     *,
     json: Annotated[bool, as_json("refs by alias")] = False,
 ) -> Answer:
-    """Let a name such as production mean a version, or list them."""
+    """Let a name such as production mean a version."""
     cellar = open_cellar(ctx)
     if name is None:
         found = cellar.aliases(model)

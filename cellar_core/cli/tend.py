@@ -50,7 +50,7 @@ def gc(
         as_json("voided, emptied, committed, discarded, waiting, freed (bytes), problems, dry_run"),
     ] = False,
 ) -> Answer:
-    """Void numbers that somebody took and gave up, and free their bytes.
+    """Void numbers that were given up, and free their bytes.
 
     A number was given up if two looks found no change under it; each run is a look, so run it daily.
 
@@ -99,7 +99,7 @@ def doctor(
     *,
     json: Annotated[bool, as_json("url, and findings: check, ok, detail")] = False,
 ) -> Answer:
-    """Check that the store keeps its promises, and tell what to do.
+    """Check that the store keeps its promises, and advise.
 
     It races the exclusive create for real, lists what another client has just written, reads the rules of each
     rack, and looks for damaged records, for abandoned uploads and for what they left behind.
