@@ -53,6 +53,7 @@ def get_provider_info() -> dict[str, Any]:
                 },
             }
         ],
+        "extra-links": ["cellar_airflow.link.CellarLink"],
         "asset-uris": [{"schemes": ["cellar"], "handler": "cellar_airflow.asset.sanitize_uri"}],
         "task-decorators": [
             {"name": "retrain_from_base", "class-name": "cellar_airflow.decorator.retrain_from_base"}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from cellar_airflow.hook import DEFAULT_CONN_ID, CellarHook
+from cellar_airflow.link import CellarLink
 from cellar_core import Cellar, Record
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class CellarOperator(BaseOperator):
     """
 
     ui_color = "#f3e5e9"
+    operator_extra_links = (CellarLink(),)
     _found: Record | None = None
     _made: Record | None = None
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 SECTION = "cellar"
+PAGES = "cellar"
+"""Where the pages for people are, below the address of Airflow's API server."""
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "poll_interval": {
