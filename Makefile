@@ -1,4 +1,4 @@
-# Needs make and Python 3.11 or newer; everything else is installed below build/.
+# Needs make, Python 3.11 or newer, and for the tests Node.js with npm; everything else is installed below build/.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
@@ -7,25 +7,32 @@ SHELL := bash
 
 PYTHON ?= python3
 ORCHESTRATOR ?= prefect
+SEEDS ?= 10000
 
 PACKAGES := cellar_core cellar_airflow cellar_prefect
 # Directories too: when a file goes away, only its directory is newer.
 SOURCES := pyproject.toml README.md LICENSE \
 	$(shell find $(PACKAGES) -name __pycache__ -prune -o -print 2>/dev/null)
 
-# An environment is named for what it has of each orchestrator. The first five are pinned by constraints/NAME.txt;
-# a plain one is what `pip install 'cellar-flows[…]'` resolves to on the day it is made.
-PINNED := airflow prefect airflow-oldest prefect-oldest both
+# An environment is named for what it has of each orchestrator, or for the stores. The first are pinned by
+# constraints/NAME.txt; a plain one is what `pip install 'cellar-flows[…]'` resolves to on the day it is made.
+PINNED := airflow prefect stores airflow-oldest prefect-oldest stores-oldest both
 PLAIN := plain-airflow plain-prefect plain-both
-orchestrators = $(if $(findstring airflow,$1),airflow,$(if $(findstring prefect,$1),prefect,airflow prefect))
+orchestrators = $(or $(filter $(subst -, ,$1),airflow prefect),$(if $(findstring both,$1),airflow prefect))
 
-extras = $(call orchestrators,$1) demo dev
+extras = $(if $(findstring stores,$1),s3 gcs azure servers,$(call orchestrators,$1) demo) dev
+# What each environment tests; what needs no orchestrator, and takes long, is tested once.
+tests.stores := tests/core tests/contract tests/simulation
+tests.stores-oldest := tests/contract
+tests.both := tests --ignore=tests/core --ignore=tests/simulation
+tests = $(or $(tests.$1),tests --ignore=tests/simulation) --pyargs cellar_core $(addprefix cellar_,$(call orchestrators,$1))
 comma := ,
 space := $(subst ,, )
 
 UV := build/tools/bin/uv
 TOOLS := build/tools/.stamp
 WHEEL := build/wheel/.stamp
+AZURITE := build/node/.stamp
 env = build/envs/$1/.stamp
 
 .PHONY: help
@@ -37,16 +44,24 @@ demo: $(call env,$(ORCHESTRATOR)) ## Bump a base model and watch its projects be
 	build/envs/$(ORCHESTRATOR)/bin/python -P -m example_flows.demo --orchestrator $(ORCHESTRATOR)
 
 .PHONY: test test-matrix test-plain
-test: test-airflow test-prefect ## Test on the newest Airflow and the newest Prefect
-test-matrix: test-airflow-oldest test-prefect-oldest test-both ## Test on the oldest supported of each, and on both together
+test: test-airflow test-prefect test-stores ## Test on the newest Airflow, the newest Prefect, and each object store
+test-matrix: test-airflow-oldest test-prefect-oldest test-stores-oldest test-both ## Test on the oldest supported of each, and on both together
 test-plain: $(PLAIN:%=test-%) ## Check that today's unpinned releases install, and that their servers start
 
 # The tests import the installed wheel: pytest puts nothing of the checkout before it on sys.path.
 .PHONY: $(PINNED:%=test-%) $(PLAIN:%=test-%)
 $(PINNED:%=test-%): test-%: build/envs/%/.stamp
-	build/envs/$*/bin/pytest --numprocesses=2 tests --pyargs cellar_core $(addprefix cellar_,$(call orchestrators,$*))
+	build/envs/$*/bin/pytest --numprocesses=2 $(call tests,$*)
 $(PLAIN:%=test-%): test-%: build/envs/%/.stamp
 	build/envs/$*/bin/pytest tests/packaging
+
+.PHONY: test-ceph
+test-ceph: $(call env,stores) ## Test on Ceph too, if Debian's ceph-mon, ceph-osd, radosgw and ceph-common are installed
+	build/envs/stores/bin/pytest tests/contract/ceph.py
+
+.PHONY: simulate
+simulate: $(call env,stores) ## Drive the real protocol through more seeds, one request at a time (SEEDS=10000)
+	build/envs/stores/bin/python -P -m tests.simulation --seeds $(SEEDS)
 
 .PHONY: lint
 lint: $(call env,airflow) $(call env,prefect) ## Check style, types and the direction of imports
@@ -83,6 +98,13 @@ $(TOOLS):
 	$(PYTHON) -m venv build/tools
 	build/tools/bin/pip install --quiet 'uv>=0.9,<1'
 	touch $@
+
+$(AZURITE): constraints/node/package.json constraints/node/package-lock.json
+	mkdir -p build/node
+	cp $^ build/node
+	npm ci --prefix build/node --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
+test-stores test-stores-oldest: $(AZURITE)
 
 $(WHEEL): $(SOURCES) | $(TOOLS)
 	rm -rf build/wheel

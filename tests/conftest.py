@@ -31,7 +31,8 @@ os.environ.update(
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and a terminal may: what is drawn would depend on it
 
 TESTS = Path(__file__).parent
-MISSING = {name for name in ("airflow", "prefect") if find_spec(name) is None}
+NEEDS = {"airflow": "airflow", "prefect": "prefect", "contract": "moto"}
+MISSING = {name for name, package in NEEDS.items() if find_spec(package) is None}
 ALLOWED_SKIPS = {
     line for line in (TESTS / "skips.txt").read_text().splitlines() if line and not line.startswith("#")
 }
@@ -40,7 +41,8 @@ ALLOWED_SKIPS = {
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Leave out what is named for an orchestrator that is not installed: it has no place here, and is no skip.
 
-    `airflow/`, `test_demo_airflow.py` and `test_airflow_and_prefect.py` are named for one or both.
+    `airflow/`, `test_demo_airflow.py` and `test_airflow_and_prefect.py` are named for one or both. `contract/` needs
+    the servers of the extra of that name.
     """
     if not collection_path.is_relative_to(TESTS):
         return None
