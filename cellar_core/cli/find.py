@@ -45,7 +45,7 @@ def ls(
         ),
     ] = False,
 ) -> Answer:
-    """List racks, a rack's tree with what is stale, or versions."""
+    """List racks, what is in a rack and stale, or versions."""
     from cellar_core.ref import Model
     from cellar_core.report import draw, read
 
@@ -224,9 +224,12 @@ def pull(
 
     Whole or not at all: there is never half a directory.
     """
+    from cellar_core.cli.watch import transfer
+
     cellar = open_cellar(ctx)
     record = cellar.resolve(selector)
-    path = cellar.pull(record.ref, directory)
+    with transfer() as callback:
+        path = cellar.pull(record.ref, directory, callback=callback)
     return Answer({"ref": record.ref, "path": path}, lambda: [f"{record.ref} is in {path}"])
 
 
@@ -238,7 +241,11 @@ def verify(
     json: Annotated[bool, as_json("the record")] = False,
 ) -> Answer:
     """Check that a version's stored files are as registered."""
-    record = open_cellar(ctx).verify(selector)
+    from cellar_core.cli.watch import transfer
+
+    cellar = open_cellar(ctx)
+    with transfer() as callback:
+        record = cellar.verify(selector, callback=callback)
     return Answer(
         record, lambda: [f"{record.ref}: all {len(record.files)} files are as they were registered"]
     )

@@ -133,13 +133,16 @@ def register(
 
     The same content from the same recipe is the same version, however often it is registered.
     """
+    from cellar_core.cli.watch import transfer
+
     cellar = open_cellar(ctx)
     facts: dict[str, Any] = {"version": version, "again": again, "notes": notes}
     facts |= {"recipe": read_table(recipe), "metrics": read_table(metrics)}
     if base:
         if bump or after:
             raise BadUsage("--bump and --after are for a base; a project's version follows from --base")
-        done = cellar.register_project(name, directory, base=base, **facts)
+        with transfer() as callback:
+            done = cellar.register_project(name, directory, base=base, callback=callback, **facts)
     else:
         rack = name.removesuffix("/base")
         if rack.rpartition("/")[0] in map(str, cellar.racks()):
@@ -148,7 +151,8 @@ def register(
             raise BadUsage(
                 "say which number rises: --bump minor, or --bump major if applications must change"
             )
-        done = cellar.register_base(rack, directory, bump=bump, after=after, **facts)
+        with transfer() as callback:
+            done = cellar.register_base(rack, directory, bump=bump, after=after, callback=callback, **facts)
     first = [f"registered {done.ref}"] if done.created else []
     return Answer(done, lambda: [*first, *done.notices])
 

@@ -47,7 +47,7 @@ WorkdirOption = Annotated[
         metavar="DIR",
         exists=True,
         file_okay=False,
-        help="Where base and result lie meanwhile; else where the system keeps temporary files.",
+        help="Where base and result lie meanwhile; else in $TMPDIR, or on the disk of a cellar that is on one here.",
     ),
 ]
 
@@ -94,6 +94,7 @@ def retrain(
             workdir=workdir,
             on_output=seen.line,
             on_progress=seen.progress,
+            callback=seen.callback,
         )
     first = [f"registered {done.ref}, made from {done.ref.base}"] if done.created else []
     return Answer(done, lambda: [*first, *done.notices])
@@ -183,7 +184,8 @@ def _rebuild(
     for planned in _wanted(cellar, rack, only):
         try:
             with watch(str(planned.model), machine=machine) as seen:
-                hooks: dict[str, Any] = {**options, "on_output": seen.line, "on_progress": seen.progress}
+                hooks: dict[str, Any] = {"on_output": seen.line, "on_progress": seen.progress}
+                hooks |= {"callback": seen.callback, **options}
                 rebuilt.append(cellar.rebuild(planned, train, holder=holder, **hooks))
         except CellarError as error:
             complain(error, machine=machine)
