@@ -64,7 +64,7 @@ class Commands(TyperGroup):
             one.hidden = one.name in ("install_completion", "show_completion")
         return found
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - as the method that it replaces
         """All commands on one screen: a line each, after what one wants to do."""
         from rich.table import Table
         from rich.text import Text
@@ -81,7 +81,7 @@ class Commands(TyperGroup):
             shown = group
         for option in self.get_params(ctx):
             if not option.hidden:
-                table.add_row("", Text(option.opts[-1], "bold cyan"), option.help)
+                table.add_row("", Text(max(option.opts, key=len), "bold cyan"), option.help)
         out = console()
         for line in (ctx.get_usage(), *self.help_text(), "", table):
             out.print(line)

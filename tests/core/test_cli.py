@@ -582,16 +582,16 @@ def test_after_two_dashes_everything_is_the_commands_own(stale: Terminal) -> Non
 
 
 KEEP, FIND = ["init", "rack", "register"], ["ls", "show", "report", "resolve", "pull", "verify"]
+UNDERSTAND = ["log", "explain", "lineage", "diff"]
 DECIDE, TRAIN, TEND = ["plan", "approve", "alias"], ["retrain", "rebuild"], ["gc", "doctor"]
-COMMANDS = [*KEEP, *FIND, *DECIDE, *TRAIN, *TEND]
+COMMANDS = [*KEEP, *FIND, *UNDERSTAND, *DECIDE, *TRAIN, *TEND]
 
 
 def test_help_lists_every_command_on_one_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     text = Terminal()("--help")
-    assert list(re.findall(r"^│ (\w+)\s", text, re.MULTILINE)) == COMMANDS
-    assert 24 <= len(text.splitlines()) <= 40
-    assert "…" not in text
+    assert list(re.findall(r"^(?:\w+| ) +(\w+)  +\w", text, re.MULTILINE)) == COMMANDS
+    assert len(text.splitlines()) == len(COMMANDS) + 11  # none is wrapped, and it fits a screen
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -604,3 +604,56 @@ def test_the_help_of_each_command_shows_an_example_and_its_json(name: str) -> No
 
 def test_version() -> None:
     assert re.match(r"cellar-flows \d+\.\d+", Terminal()("--version"))
+
+
+# Understand
+
+
+def test_log_tells_what_happened(stale: Terminal, cellar: Cellar) -> None:
+    cellar.alias(A, "production", "1.0.1")
+    out = stale("log", RACK)
+    assert [line for line in lines(out) if "a minor bump" in line and f"{RACK}/base/1.1" in line]
+    assert [one["what"] for one in stale.json("log", A)] == ["registered, made from base 1.0", "means 1.0.1"]
+    stale("log", "vit/vit-x", code=1)
+    assert "there is no rack vit/vit-x" in stale.err
+
+
+def test_explain_tells_why_a_project_is_rebuilt_or_not(stale: Terminal) -> None:
+    out = stale("explain", A)
+    assert lines(out)[0] == f"{A} is to be rebuilt: 1.0.1 stands on base 1.0; base 1.1 is newer"
+    assert re.search(r"on_major +approve", out)
+    stale("rebuild", A, "--train", "trainers:good")
+    assert "is left as it is: stands on base 1.1" in stale("explain", A)
+    found = stale.json("explain", A)
+    assert found["decision"]["reason"] == "up_to_date"
+    assert [one["what"] for one in found["log"]][-2:] == ["rebuild started", "registered, made from base 1.1"]
+    assert found["policy"]["track"] == "latest"
+    stale("explain", f"{RACK}/projectX", code=1)
+    assert "knows no project projectX; it knows: projectA, projectB" in stale.err
+    stale("explain", f"{RACK}/base", code=2)
+
+
+def test_lineage_draws_where_a_version_comes_from(stale: Terminal) -> None:
+    assert lines(stale("lineage", A)) == [f"{RACK}/base/1.0", f"└── {A}/1.0.1"]
+    assert lines(stale("lineage", f"{RACK}/base/1.0")) == [
+        f"{RACK}/base/1.0",
+        f"├── {A}/1.0.1",
+        f"└── {B}/1.0.1",
+    ]
+    found = stale.json("lineage", A)
+    assert found["ancestors"] == [f"{RACK}/base/1.0"]
+    words = (write(Path("three"), "three"), "--bump", "minor", "--recipe", "recipe.toml")
+    Path("recipe.toml").write_text(f'pretrained = "{RACK}/base/1.1"')
+    stale("register", RACK, *words)
+    assert lines(stale("lineage", f"{RACK}/base")) == [f"{RACK}/base/1.1", f"└── {RACK}/base/1.2"]
+
+
+def test_diff_tells_what_differs(stale: Terminal) -> None:
+    out = stale("diff", f"{RACK}/base/1.0", f"{RACK}/base@latest")
+    assert re.search(r"metric accuracy +0\.9 +0\.95", out)
+    assert re.search(r"file model\.bin +3 bytes, blake3:\S+ +3 bytes, blake3:", out)
+    assert "are alike" in stale("diff", f"{RACK}/base/1.0", f"{RACK}/base/1.0")
+    assert stale.json("diff", f"{RACK}/base/1.0", RACK + "/base")["metrics"]["accuracy"] == {
+        "before": 0.9,
+        "after": 0.95,
+    }
