@@ -183,7 +183,7 @@ def report(
     *,
     json: Annotated[bool, as_json("rack, and path of the file")] = False,
 ) -> Answer:
-    """Write all about a rack to a file: a page for browsers that needs no other file, or Markdown."""
+    """Write all about a rack as a web page, or as Markdown."""
     from cellar_core import page
     from cellar_core.report import markdown, read
 
