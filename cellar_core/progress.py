@@ -73,6 +73,7 @@ class _Lines:
         if verb:
             self._phase = (what, verb)
             self._last = (now, 0)
+            return
         since, before = self._last
         if now - since < self._every:
             return
