@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -65,41 +66,39 @@ class Server:
 
     def __enter__(self) -> Self:
         self.port = free_port()
-        self._home = TemporaryDirectory(prefix="cellar-server-")
-        self.directory = Path(self._home.name)
-        self._log = (self.directory / "log").open("wb")
-        self._process = subprocess.Popen(
-            self.command(),
-            cwd=self.directory,
-            env=os.environ | {"TMPDIR": str(self.directory)},
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            self._wait()
+        self._process: subprocess.Popen[bytes] | None = None
+        with ExitStack() as stack:
+            self.directory = Path(stack.enter_context(TemporaryDirectory(prefix="cellar-server-")))
+            log = stack.enter_context((self.directory / "server.log").open("wb"))
+            stack.callback(self.stop)
+            environment = os.environ | {"TMPDIR": str(self.directory)}
+            self._process = subprocess.Popen(
+                self.command(), cwd=self.directory, env=environment, stdout=log, stderr=subprocess.STDOUT
+            )
+            self._wait(self._process)
             fsspec.filesystem(self.scheme, **self.options(), skip_instance_cache=True).mkdir(self.bucket)
-        except BaseException:
-            self.__exit__()
-            raise
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._log.close()
-        self._home.cleanup()
+        self._stack.close()
 
-    def _wait(self) -> None:
+    def stop(self) -> None:
+        """End it, however far it got."""
+        if self._process:
+            self._process.terminate()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
         until = time.monotonic() + START
         while not self.answers():
-            if self._process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(
-                    f"{self.command()[0]} does not answer: {(self.directory / 'log').read_text()}"
-                )
+            if process.poll() is not None or time.monotonic() > until:
+                said = (self.directory / "server.log").read_text()
+                raise RuntimeError(f"{type(self).__name__} does not answer: {said}")
             time.sleep(0.05)
 
     def answers(self) -> bool:
@@ -159,8 +158,8 @@ class SeaweedFS(S3):
             *(f"-{name}={port}" for name, port in self.ports.items()),
         ]
 
-    def __exit__(self, *error: object) -> None:
-        super().__exit__(*error)
+    def stop(self) -> None:
+        super().stop()
         for port in self.ports.values():  # it has a fixed place for them, and leaves them there
             for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
                 left.unlink()
