@@ -1,4 +1,4 @@
-"""Try many seeds, or replay one: ``python -m tests.simulation --seeds 10000``, ``python -m tests.simulation --seed 7``."""
+"""Try many seeds: ``python -m tests.simulation --seeds 10000``; or replay one and tell what happens: ``--seed 7``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from tests.simulation.caller import deterministic
+from tests.simulation.determinism import deterministic
 from tests.simulation.search import Found, seeded
 
 

@@ -1,16 +1,18 @@
-"""The store that all callers share: a dictionary, one request at a time, and what an adversary may do to a request."""
+"""The store that all callers share: a dictionary, one request at a time; and everybody's disk."""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
 
 from cellar_core.digest import digest_stream
 
-__all__ = ["FAULTS", "Error", "Request", "World", "entry_digest"]
+__all__ = ["Effect", "Error", "Listing", "Request", "World", "digest"]
+
+Listing = tuple[tuple[str, int], ...]
 
 
 class Request(NamedTuple):
@@ -25,7 +27,7 @@ class Request(NamedTuple):
 
     kind: str
     key: str
-    data: Hashable = None
+    data: Any = None
 
 
 class Error(enum.Enum):
@@ -37,24 +39,18 @@ class Error(enum.Enum):
 
 
 class Effect(NamedTuple):
-    """What a request that changes the store does when it arrives, whenever that is."""
+    """What a request does to the store when it arrives, whenever that is."""
 
     kind: str
     key: str
-    data: bytes = b""
+    data: bytes
 
-
-Listing = tuple[tuple[str, int], ...]
-
-FAULTS = {
-    "create": ("happened", "never", "late", "conflict"),
-    "put": ("happened", "never", "late"),
-    "delete": ("happened", "never", "late"),
-    "get": ("never", "absent"),
-    "list": ("never", "stale"),
-}
-"""What may become of a request. The answer is lost, and it ``happened``, or ``never`` will, or arrives ``late``, after
-other requests; ``conflict``: 409, and nothing was written; ``absent``, ``stale``: the answer is older than it should."""
+    @classmethod
+    def of(cls, request: Request) -> Effect | None:
+        """None for a request that changes nothing."""
+        if request.kind not in ("create", "put", "delete"):
+            return None
+        return cls(request.kind, request.key, request.data or b"")
 
 
 @dataclass
@@ -68,8 +64,8 @@ class World:
         changes: Every change of an object so far, with its new size (None: deleted): older listings come from it.
     """
 
-    objects: dict[str, bytes] = field(default_factory=dict)
-    disk: dict[str, bytes] = field(default_factory=dict)
+    objects: dict[str, bytes]
+    disk: dict[str, bytes]
     late: tuple[Effect, ...] = ()
     changes: tuple[tuple[str, int | None], ...] = ()
 
@@ -87,7 +83,7 @@ class World:
         return tuple((key, len(data)) for key, data in self.objects.items() if key.startswith(prefix))
 
     def older(self, prefix: str) -> Iterator[Listing]:
-        """What a listing would have told before, from the start to just before the last change."""
+        """What a listing would have told before, from nothing to just before the last change."""
         sizes: dict[str, int] = {}
         yield ()
         for key, size in self.changes:
@@ -98,15 +94,13 @@ class World:
                 else:
                     sizes[key] = size
 
-    @staticmethod
-    def effect(request: Request) -> Effect | None:
-        """What *request* does to the store, once it arrives."""
-        if request.kind not in ("create", "put", "delete"):
-            return None
-        return Effect(request.kind, request.key, request.data or b"")  # type: ignore[arg-type]
+    def files(self, directory: str) -> tuple[tuple[str, bytes], ...]:
+        """The files in a directory of a caller's, by name."""
+        start = f"{directory}/"
+        return tuple((path[len(start) :], data) for path, data in self.disk.items() if path.startswith(start))
 
-    def change(self, effect: Effect) -> bool:
-        """Let an effect arrive; returns whether it did anything."""
+    def arrive(self, effect: Effect) -> bool:
+        """Let a request change the store; returns whether it did."""
         before = self.objects.get(effect.key)
         if effect.kind == "create" and before is not None:
             return False
@@ -120,7 +114,7 @@ class World:
         return after != before
 
 
-@lru_cache(maxsize=None)
-def entry_digest(data: bytes) -> str:
+@cache
+def digest(data: bytes) -> str:
     """The digest of a file."""
     return digest_stream([data])
