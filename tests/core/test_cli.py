@@ -584,7 +584,8 @@ def test_after_two_dashes_everything_is_the_commands_own(stale: Terminal) -> Non
 KEEP, FIND = ["init", "rack", "register"], ["ls", "show", "report", "resolve", "pull", "verify"]
 UNDERSTAND = ["log", "explain", "lineage", "diff"]
 DECIDE, TRAIN, TEND = ["plan", "approve", "alias"], ["retrain", "rebuild"], ["gc", "doctor"]
-COMMANDS = [*KEEP, *FIND, *UNDERSTAND, *DECIDE, *TRAIN, *TEND]
+FILES = ["check", "docs"]
+COMMANDS = [*KEEP, *FIND, *UNDERSTAND, *DECIDE, *TRAIN, *TEND, *FILES]
 
 
 def test_help_lists_every_command_on_one_screen(monkeypatch: pytest.MonkeyPatch) -> None:

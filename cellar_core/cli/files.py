@@ -1,0 +1,80 @@
+# ruff: noqa: ARG001 - `json` is read by Command
+"""The commands for plain files, such as a git repository of models: ``check``, ``docs``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cellar_core.cli.app import Answer, as_json, command
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from cellar_core.check import Problem
+
+PANEL = "Plain files"
+
+
+@command(PANEL, "cellar check", "cellar check vit/vit-l/projectA/1.2.3")
+def check(
+    ctx: typer.Context,
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="[DIR]",
+            exists=True,
+            file_okay=False,
+            help="Racks, or something in one; here if left out.",
+        ),
+    ] = Path(),
+    *,
+    json: Annotated[bool, as_json("path, rule, sentence, advice of each problem")] = False,
+) -> Answer:
+    """Check directories of versions against their racks' rules.
+
+    Needs no cellar, and works in a git repository, as a check of a pull request: every problem is told at once, and the
+    exit code is 1 if there is one. What only SPEC asks for, and ml-cellar does not, is advice.
+    """
+    from cellar_core.check import check
+
+    found = check(path)
+    return Answer(found, lambda: _problems(found), failed=any(not one.advice for one in found))
+
+
+def _problems(found: list[Problem]) -> Iterable[RenderableType]:
+    from rich.text import Text
+
+    from cellar_core.report import printable
+
+    for one in found:
+        style = "yellow" if one.advice else "red"
+        yield Text.assemble((f"{one.rule}: ", style), printable(f"{one.path}: {one.sentence}"))
+    count = sum(not one.advice for one in found)
+    advice = len(found) - count
+    yield f"{count} problem{'s' * (count != 1)}{f', and advice: {advice}' if advice else ''}"
+
+
+@command(PANEL, "cellar docs vit/vit-l/projectA/1.2.3")
+def docs(
+    ctx: typer.Context,
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR", exists=True, file_okay=False, help="A version's directory.", show_default=False
+        ),
+    ],
+    *,
+    json: Annotated[bool, as_json("document")] = False,
+) -> Answer:
+    """Fill in a rack's template with a version's results.
+
+    The template is that of the rack's config.toml: {path.in.results} is replaced, and {{version}}.
+    """
+    from cellar_core.document import document
+
+    text = document(path)
+    return Answer({"document": text}, lambda: [text])
