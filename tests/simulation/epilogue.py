@@ -10,7 +10,7 @@ from tests.simulation.caller import Program
 from tests.simulation.ends import Planned
 from tests.simulation.invariants import Violation
 from tests.simulation.play import Play
-from tests.simulation.programs import TRAINED, Rules, run, watch
+from tests.simulation.programs import SAME, TRAINED, Rules, run, watch
 from tests.simulation.settings import LETTERS, Contents
 
 __all__ = ["epilogue"]
@@ -24,7 +24,8 @@ def epilogue(play: Play, rules: Rules, contents: Contents) -> None:
             invariants.unwasted(
                 play.world, {path.split("/")[1] for path in play.world.disk if path.startswith(TRAINED)}
             )
-        invariants.frugal(play.world)
+        if not any(name.startswith(SAME) for name in names):
+            invariants.frugal(play.world)
         _rebuilt(play, rules)
         return
     if not play.caused and not play.setting.allowed and not any(name.startswith("gc") for name in names):

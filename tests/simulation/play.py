@@ -296,7 +296,7 @@ class Play:
             return self.world.disk[key]
         if kind == "save":
             self.world.disk |= {f"{key}/{name}": content for name, content in data}
-            return data
+            return self.world.files(key)
         if kind == "now":
             return invariants.records(self.world, key)
         effect = Effect.of(request)

@@ -25,12 +25,27 @@ from tests.simulation.client import Client
 from tests.simulation.ends import Done, GaveUp, Nothing, Planned, Read, Refused, Run
 from tests.simulation.registry import BASE, PROJECT, RACK
 
-__all__ = ["REAL", "TRAINED", "Rules", "gc", "plan_of", "read", "register", "run", "trained", "void", "watch"]
+__all__ = [
+    "REAL",
+    "SAME",
+    "TRAINED",
+    "Rules",
+    "gc",
+    "plan_of",
+    "read",
+    "register",
+    "run",
+    "trained",
+    "void",
+    "watch",
+]
 
 CONFIG = RackConfig.parse(b"", layout.config(RACK), RACK)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TRAINED = "trained/"
 """Where trainings write, below it who had the work."""
+SAME = "S"
+"""The names of runs begin with it, of which each training gives the same bytes, as does that of their heirs."""
 TRIES = 10
 """How often a caller is tried again after an error that says that it helps."""
 LAST_TRY = 3
@@ -168,7 +183,10 @@ def _newest(store: Client, model: Model) -> Record | None:
 
 
 def run(name: str, rules: Rules, holder: str, planned: Plan | None = None) -> Program:
-    """A run of what a plan asked for, or asks for now; a second training gives other bytes, as on a GPU."""
+    """A run of what a plan asked for, or asks for now.
+
+    A second training gives other bytes, as on a GPU; but the same ones if the run is one of SAME.
+    """
 
     def turn(store: Client, number: int) -> object:
         known = plan_of(store) if planned is None else planned
@@ -179,7 +197,8 @@ def run(name: str, rules: Rules, holder: str, planned: Plan | None = None) -> Pr
         line = Line.on(todo.model, BaseVersion(str(todo.base.version)))
 
         def build() -> tuple[Record, bool]:
-            payload = store.save(f"{TRAINED}{holder}/{name}-{number}", trained(name, number))
+            files = trained(name.rstrip("+")) if name.startswith(SAME) else trained(name, number)
+            payload = store.save(f"{TRAINED}{holder}/{name}-{number}", files)
             parent = Parent(ref=todo.base, tree=lookup.record(store, todo.base).tree)
             draft = rules.draft(todo.model, payload, parent=parent, request=todo.request)
             return registrar.register(draft, lambda: Spot(line))

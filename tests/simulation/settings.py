@@ -119,7 +119,7 @@ def rebuilds(draw: Draw) -> Setting:
     rng, rules = draw.rng, draw.rules
     planned = plan_of(Plain(registry(behind=True)))
     holders = rng.choice(["one one", "one two", "one one two", "one two three"]).split()
-    names = {f"R{place}": holder for place, holder in enumerate(holders)}
+    names = {f"{rng.choice('RRS')}{place}": holder for place, holder in enumerate(holders)}
     programs = [
         run(name, rules, holder, rng.choice([planned, planned, None])) for name, holder in names.items()
     ]
@@ -127,9 +127,9 @@ def rebuilds(draw: Draw) -> Setting:
     disk = {}
     if rng.random() < 0.3:  # somebody registers by hand what a run trained
         programs.append(register("by hand", rules, Wish(parent=parent(TWO))))
-        disk = {f"by hand/{file}": data for file, data in trained("R0").items()}
+        disk = {f"by hand/{file}": data for file, data in trained(next(iter(names))).items()}
     setting = Setting(
-        name=f"runs of a rebuild by {' '.join(holders)}",
+        name=f"runs of a rebuild: {', '.join(f'{name} by {holder}' for name, holder in names.items())}",
         objects=registry(behind=True),
         disk=disk,
         programs=tuple(programs),

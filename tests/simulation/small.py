@@ -83,7 +83,7 @@ SMALL: dict[str, Callable[[], Setting]] = {
     ),
     "a content, a void and a reader": lambda: _registering(on_line("A1"), voiding(), read("reader", REAL)),
     "two runs of one holder, one fault": lambda: _rebuilding(
-        "one", "one", kinds=KINDS - {"late", "stale", "absent"}
+        "one", "one", kinds=frozenset(["crash", "happened", "conflict"])
     ),
     "two runs of two holders, one fault": lambda: _rebuilding("one", "two"),
 }
