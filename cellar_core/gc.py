@@ -83,7 +83,7 @@ class Collected(_Value):
         committed: Numbers that were to be voided and whose commit was faster: versions, which were left alone.
         discarded: Half-written files elsewhere, which are deleted.
         waiting: Numbers that may still be worked on.
-        freed: How many bytes were freed; uploads in parts on S3 count as none, since their sizes are not told.
+        freed: How many bytes were freed.
         problems: What could not be judged, since an object of it cannot be read; it was left alone.
         dry_run: Whether nothing was done.
     """

@@ -69,7 +69,7 @@ class Commands(TyperGroup):
         from rich.table import Table
         from rich.text import Text
 
-        from cellar_core.cli.output import console
+        from cellar_core.cli.console import console
 
         table = Table(box=None, pad_edge=False, show_header=False)
         shown = None

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import re
 import sys
 import traceback
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from cellar_core.admit import BaseMismatch, InvalidRecipe
 from cellar_core.cellar import Cellar, NoCellarGiven
 from cellar_core.choose import NoSuchVersion
 from cellar_core.cli.app import BadUsage
+from cellar_core.cli.console import console
 from cellar_core.errors import CellarError
 from cellar_core.names import NoSuchRack
 from cellar_core.ref import InvalidRef
@@ -24,11 +24,9 @@ from cellar_core.trainer import TrainerFailed, UnknownTrainer
 from cellar_core.version import InvalidVersion, looks_like_version
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from cellar_core.cli.app import Answer
 
-__all__ = ["complain", "console", "explain", "facts_of", "tell", "to_json"]
+__all__ = ["complain", "explain", "facts_of", "tell", "to_json"]
 
 USAGE = (
     BadUsage,
@@ -45,15 +43,6 @@ _KEYWORDS = re.compile(r"\b(after|again|bump|version)=(\w*)")
 """Keywords of Python that a message names, which are options here."""
 _NAMES = ("rack", "model", "name", "selector", "base")
 """The arguments and options that name something in the cellar."""
-
-
-def console(file: IO[str] | None = None) -> Console:
-    """A console on *file*, or on stdout; where nobody looks (in a pipe, in a log), lines are as long as they are."""
-    from rich.console import Console
-
-    file = file or sys.stdout
-    width = None if file.isatty() or "COLUMNS" in os.environ else 10_000
-    return Console(file=file, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
 
 
 def to_json(data: object, indent: int | None = 2) -> str:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cellar_core.cli.output import console
+from cellar_core.cli.console import console
 from cellar_core.progress import EVERY, amount, lines
 
 if TYPE_CHECKING:

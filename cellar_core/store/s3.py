@@ -28,11 +28,26 @@ class S3Store(ObjectStore):
         return {found["Key"][root:]: found["Size"] for page in answers for found in page.get("Contents", ())}
 
     def partials(self, prefix: str) -> Mapping[str, int]:
-        """Uploads that were begun and not completed; their sizes are not told without a request for each."""
+        """Uploads that were begun and not completed, and how much of each has arrived: a request for each."""
         root = len(self._path("").partition("/")[2])
         answers = self._pages("list_multipart_uploads", prefix, "KeyMarker", "UploadIdMarker")
-        found = (one for page in answers for one in page.get("Uploads", ()))
-        return {f"{one['Key'][root:]}?uploadId={one['UploadId']}": 0 for one in found}
+        found = [(one["Key"][root:], one["UploadId"]) for page in answers for one in page.get("Uploads", ())]
+        return {f"{key}?uploadId={upload}": self._arrived(key, upload) for key, upload in found}
+
+    def _arrived(self, key: str, upload: str) -> int:
+        """How many bytes of an upload have arrived; 0 if it has ended meanwhile."""
+        size: int = 0
+        after: int = 0
+        try:
+            while True:
+                with self._telling(key):
+                    page = self._call("list_parts", key, UploadId=upload, PartNumberMarker=after)
+                size += sum(int(part["Size"]) for part in page.get("Parts", ()))
+                if not page.get("IsTruncated"):
+                    return size
+                after = page["NextPartNumberMarker"]
+        except FileNotFoundError:
+            return 0
 
     def discard(self, partial: str) -> None:
         key, _, upload = partial.rpartition("?uploadId=")
