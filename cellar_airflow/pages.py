@@ -46,6 +46,7 @@ def show(
 ) -> HTMLResponse:
     """The page of a rack, or of all racks of the cellar that a connection means."""
     links = partial(query, conn_id)
+    back = links if rack else None
     try:
         cellar = _cellar(conn_id)
         if rack:
@@ -54,11 +55,11 @@ def show(
             others = _others(conn_id, user, session)
             text = page.racks(report.overview(cellar), links=links, where=conn_id, others=others)
     except (AirflowNotFoundException, CellarError) as error:
-        return HTMLResponse(page.problem("This cannot be shown", str(error), links=links), 404, HEADERS)
+        return HTMLResponse(page.problem("This cannot be shown", str(error), links=back), 404, HEADERS)
     except Exception as error:
         log.exception("The cellar of connection %s cannot be read", conn_id)
         message = f"It failed with {type(error).__name__}; the log of Airflow's API server says more."
-        return HTMLResponse(page.problem(f"{conn_id} does not answer", message, links=links), 502, HEADERS)
+        return HTMLResponse(page.problem(f"{conn_id} does not answer", message, links=back), 502, HEADERS)
     return HTMLResponse(text, headers=HEADERS)
 
 
