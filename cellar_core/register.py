@@ -19,7 +19,7 @@ from cellar_core.digest import digest_json
 from cellar_core.errors import CellarError, listing
 from cellar_core.line import Line
 from cellar_core.payload import WORKERS, Payload
-from cellar_core.record import SKIPPED, TOMBSTONE_MOST, Claim, Origin, Parent, Recipe, Record, tombstone
+from cellar_core.record import SKIPPED, Claim, Origin, Parent, Recipe, Record, tombstone
 from cellar_core.ref import Model, Ref, Version
 from cellar_core.store import Store, StoreUnavailable
 from cellar_core.version import BaseVersion, Bump
@@ -195,7 +195,7 @@ class Registrar:
 
     def _void(self, ref: Ref) -> bool:
         data = self._store.read(layout.record(ref))
-        return data is not None and len(data) <= TOMBSTONE_MOST
+        return data is not None and lookup.parse(data, ref) is None
 
     def _known(self, draft: Draft) -> Ref | None:
         """The number that was claimed for this content and not voided, on any line of the model."""
