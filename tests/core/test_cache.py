@@ -363,6 +363,22 @@ class TestSize:
         self.get(Cache(directory, 10**9), files[2], out)
         assert self.held(directory) == {2}
 
+    def test_what_would_not_fit_anyway(
+        self, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing is pushed out for what does not fit even then."""
+
+        class Usage:
+            free = 100
+
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage)
+        directory = tmp_path / "cache"
+        self.get(Cache(directory, 10**9), self.files(1)[0], out)
+        assert not Cache(directory, 10**9)._make_room(81)
+        assert self.held(directory) == {0}
+        assert Cache(directory, 10**9)._make_room(80)
+        assert self.held(directory) == set()
+
     def test_off(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         """One setting switches it off."""
         monkeypatch.setenv("CELLAR_CACHE_SIZE", "0")
