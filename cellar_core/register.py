@@ -253,16 +253,19 @@ class Registrar:
         key = layout.claim(ref)
         if known := self._claims.get(key):
             return known
-        if next(iter(self._store.find(layout.payload(ref))), None) and not self._read_claim(key):
-            # Read after the listing: a claim that is there now explains the files.
-            message = f"{ref}/ holds files that nobody registered; move them away, or register them with: cellar import"
-            raise ForeignFiles(message)
+        self._refuse_foreign(ref, key)
         data = claim.to_bytes()
         while not self._store.create(key, data):
             if standing := self._read_claim(key):
                 return standing
         self._claims[key] = claim
         return claim
+
+    def _refuse_foreign(self, ref: Ref, key: str) -> None:
+        """Raise ForeignFiles if files lie in the place of a number, and *key*, read after that, is no claim of it."""
+        if next(iter(self._store.find(layout.payload(ref))), None) and not self._read_claim(key):
+            hint = "move them away, or make them versions with: cellar import"
+            raise ForeignFiles(f"{ref}/ holds files that nobody registered; {hint}")
 
     def _upload(self, draft: Draft, ref: Ref, on_bytes: Callable[[int], object]) -> None:
         """Send what is not there yet, then look once whether names and sizes are those of the draft."""

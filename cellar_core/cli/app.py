@@ -131,7 +131,8 @@ def command(panel: str, *examples: str) -> Callable[[F], F]:
         # Typer keeps the line breaks of a docstring, wherever the terminal wraps.
         paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
         text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-        return app.command(cls=Command, rich_help_panel=panel, help=text, epilog=epilog)(function)
+        name = function.__name__.rstrip("_")
+        return app.command(name, cls=Command, rich_help_panel=panel, help=text, epilog=epilog)(function)
 
     return add
 

@@ -1,5 +1,5 @@
 # ruff: noqa: ARG001 - `json` is read by Command
-"""The commands for plain files, such as a git repository of models: ``check``, ``docs``."""
+"""The commands for plain files, such as a git repository of models: ``check``, ``docs``, ``import``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cellar_core.cli.app import Answer, as_json, command
+from cellar_core.cli.app import Answer, as_json, command, open_cellar
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from cellar_core.cellar import Cellar
     from cellar_core.check import Problem
+    from cellar_core.imports import Imported
+    from cellar_core.ref import Model, Rack
 
 PANEL = "Plain files"
 
@@ -78,3 +81,44 @@ def docs(
 
     text = document(path)
     return Answer({"document": text}, lambda: [text])
+
+
+@command(PANEL, "cellar import vit/vit-l", "cellar --cellar . import vit/vit-l/projectA")
+def import_(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="RACK|MODEL", help="Such as vit/vit-l.", show_default=False)],
+    *,
+    json: Annotated[bool, as_json("imported, already: refs; problems: path, rule, sentence of each")] = False,
+) -> Answer:
+    """Make versions of files that lie in their places already.
+
+    Such as those of an ml-cellar repository: not a byte of them is moved. Each is digested, and checked against the
+    rack's rules; what cannot be a version is told, and the exit code is 1 then.
+    """
+    from cellar_core.imports import import_versions
+    from cellar_core.ref import Model
+
+    cellar = open_cellar(ctx)
+    place = _place(cellar, name)
+    rack = place.rack if isinstance(place, Model) else place
+    done = import_versions(cellar.store, place, cellar.config(rack))
+    return Answer(done, lambda: _imported(done), failed=any(not one.advice for one in done.problems))
+
+
+def _place(cellar: Cellar, name: str) -> Rack | Model:
+    """What *name* is, also before its rack is one."""
+    from cellar_core.layout import config
+    from cellar_core.ref import Model, Rack
+
+    above = name.rpartition("/")[0]
+    known = {str(rack) for rack in cellar.racks()}
+    if name in known or not above or cellar.store.read(config(Rack(name))) is not None:
+        return Rack(name)
+    is_model = above in known or cellar.store.read(config(Rack(above))) is not None
+    return Model(name) if is_model else Rack(name)
+
+
+def _imported(done: Imported) -> Iterable[RenderableType]:
+    yield from (f"imported {ref}" for ref in done.imported)
+    yield from _problems(list(done.problems))
+    yield f"{len(done.imported)} imported, {len(done.already)} were versions already"

@@ -584,7 +584,7 @@ def test_after_two_dashes_everything_is_the_commands_own(stale: Terminal) -> Non
 KEEP, FIND = ["init", "rack", "register"], ["ls", "show", "report", "resolve", "pull", "verify"]
 UNDERSTAND = ["log", "explain", "lineage", "diff"]
 DECIDE, TRAIN, TEND = ["plan", "approve", "alias"], ["retrain", "rebuild"], ["gc", "doctor"]
-FILES = ["check", "docs"]
+FILES = ["check", "docs", "import"]
 COMMANDS = [*KEEP, *FIND, *UNDERSTAND, *DECIDE, *TRAIN, *TEND, *FILES]
 
 
