@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 
 from cellar_core import layout
 from cellar_core.record import TOMBSTONE_MOST
@@ -43,7 +44,9 @@ class Catalog:
         """The committed versions of *model*, the highest first, yanked ones too; looked up one by one."""
         keys = self._keys.get(model, {})
         return (
-            version for version in sorted(keys, reverse=True) if self._sizes[keys[version]] > TOMBSTONE_MOST
+            version
+            for version in sorted(keys, key=attrgetter("numbers"), reverse=True)
+            if self._sizes[keys[version]] > TOMBSTONE_MOST
         )
 
     def named(self, model: Model) -> list[Version]:
@@ -65,6 +68,10 @@ class Catalog:
     def yanked(self, ref: Ref) -> bool:
         """Whether a version is yanked: an odd number of entries is, an even number was taken back."""
         return self.yanks(ref) % 2 == 1
+
+    def yanked_of(self, model: Model) -> frozenset[Version]:
+        """The versions of *model* that are yanked."""
+        return frozenset(ref.version for ref in self._yanks if ref.model == model and self.yanked(ref))
 
     def eligible(self, ref: Ref) -> bool:
         """Whether a selector may choose a version: it exists, and neither it nor the base it stands on is yanked."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from operator import attrgetter
 from typing import TypeVar
 
 from cellar_core.errors import CellarError, listing
@@ -39,7 +40,7 @@ def choose(
     BaseVersion('1.10')
     """
     fits = _rule(selector, aliased)
-    for version in sorted(filter(fits, versions), reverse=True):
+    for version in sorted(filter(fits, versions), key=attrgetter("numbers"), reverse=True):
         if allowed(version):
             return version
     there = listing(sorted(filter(allowed, versions)))
@@ -70,6 +71,5 @@ def takes(caret: Caret, version: Version) -> bool:
     SPEC: "when `X` is not changed, it guarantees that the application can continue to work with the new model",
     and "If the major version is 0 …, it indicates an early development stage where breaking changes are allowed".
     """
-    parts = tuple(map(int, str(version).split(".")))
     fixed = 1 if caret.least[0] > 0 else 2
-    return parts[:fixed] == caret.least[:fixed] and parts >= caret.least
+    return version.numbers[:fixed] == caret.least[:fixed] and version.numbers >= caret.least

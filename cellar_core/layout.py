@@ -6,6 +6,7 @@ SPEC gives the payload's tree, ``{rack}/{project}/{version}/``; all that is ours
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from cellar_core.line import Line
 from cellar_core.ref import InvalidRef, Model, Rack, Ref
@@ -38,7 +39,6 @@ __all__ = [
     "rebuild_log",
     "rebuild_logs",
     "record",
-    "record_and_yanks",
     "records",
     "yank_log",
 ]
@@ -47,6 +47,7 @@ ROOT = ".cellar"
 FORMAT = f"{ROOT}/format/"
 LOOKS = f"{ROOT}/gc/"
 RACKS = f"{ROOT}/racks/"
+_RECORDS = f"{ROOT}/records/"
 
 
 def config(of: Rack) -> str:
@@ -105,11 +106,6 @@ def records(of: Model | Rack | None) -> str:
     return f"{ROOT}/records/{of}/" if of else f"{ROOT}/records/"
 
 
-def record_and_yanks(ref: Ref) -> str:
-    """The prefix of a version's record and of its yanks."""
-    return f"{ROOT}/records/{ref}."
-
-
 def yank_log(ref: Ref) -> str:
     """The log of a version's yanks: an odd number of entries is yanked, an even number is taken back."""
     return f"{ROOT}/records/{ref}.yank."
@@ -117,17 +113,21 @@ def yank_log(ref: Ref) -> str:
 
 def parse_record(key: str) -> tuple[Ref, int] | None:
     """The ref that a key among the records is of, and the number of its yank entry (0: the record itself)."""
-    text = key.removeprefix(f"{ROOT}/records/")
-    if match := re.fullmatch(r"(.*)\.yank\.([0-9]{6})\.json", text):
+    text = key.removeprefix(_RECORDS)
+    if ".yank." in text and (match := re.fullmatch(r"(.*)\.yank\.([0-9]{6})\.json", text)):
         return (ref, int(match[2])) if (ref := _ref(f"{match[1]}.json")) else None
     return (ref, 0) if (ref := _ref(text)) else None
 
 
 def _ref(text: str) -> Ref | None:
+    model, _, version = text.removesuffix(".json").rpartition("/")
     try:
-        return Ref(text.removesuffix(".json")) if text.endswith(".json") else None
+        return _model(model).at(version) if text.endswith(".json") else None
     except (InvalidRef, InvalidVersion):
         return None
+
+
+_model = lru_cache(maxsize=1024)(Model)  # a listing has few models, and many versions of each
 
 
 def rebuild_logs(of: Rack) -> str:

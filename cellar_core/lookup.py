@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 from cellar_core import layout, names
 from cellar_core.alias import aliased
 from cellar_core.catalog import Catalog
@@ -49,7 +51,9 @@ def catalog(store: Store, model: Model) -> Catalog:
 
 def yanks(store: Store, ref: Ref) -> int:
     """How often *ref* was yanked or taken back: it is yanked if that is odd."""
-    return Catalog(store.find(layout.yank_log(ref))).yanks(ref)
+    # Entry by entry, and mostly there is none: on a disk, listing them would read the names of all versions.
+    entries = (layout.entry(layout.yank_log(ref), number) for number in count(1))
+    return next(number for number, key in enumerate(entries) if store.read(key) is None)
 
 
 def refuse_yanked(store: Store, ref: Ref, hint: str) -> None:
@@ -76,10 +80,7 @@ def resolve(store: Store, selector: Selector) -> Record:
 
 def _meant(store: Store, alias: Selector, ref: Ref) -> Record:
     """The record that an alias means; only what is known of this version and its base is looked at."""
-    prefixes = {layout.record_and_yanks(one) for one in (ref, ref.base)}
-    if not Catalog({key: size for prefix in prefixes for key, size in store.find(prefix).items()}).eligible(
-        ref
-    ):
+    if any(yanks(store, one) % 2 for one in {ref, ref.base}):
         raise Yanked(
             f"{alias} means {ref.version}, which was yanked or stands on a yanked base; move the alias"
         )

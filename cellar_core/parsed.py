@@ -18,12 +18,13 @@ class Parsed:
     ``__str__``. Pydantic models take such a type as a field: strings go in, strings come out.
     """
 
-    __slots__ = ("_key",)
+    __slots__ = ("_hash", "_key")
     _key: tuple[Any, ...]
+    _hash: int
     _example: ClassVar[str]
 
     def __init__(self, text: str | Self) -> None:
-        if not isinstance(text, str | type(self)):
+        if not isinstance(text, (str, type(self))):
             message = f"{type(self).__name__} is made from text such as {self._example!r}, not from {text!r}"
             raise TypeError(message)
         object.__setattr__(self, "_key", self._parse(str(text)))
@@ -33,7 +34,8 @@ class Parsed:
         raise NotImplementedError
 
     @classmethod
-    def _from_key(cls, *key: object) -> Self:
+    def from_key(cls, *key: object) -> Self:
+        """A value from the parts that its text has; nothing is checked, so they must be parsed ones."""
         value = cls.__new__(cls)
         object.__setattr__(value, "_key", key)
         return value
@@ -52,7 +54,11 @@ class Parsed:
         return type(self), (str(self),)
 
     def __hash__(self) -> int:
-        return hash((type(self), self._key))
+        try:
+            return self._hash
+        except AttributeError:  # not yet: most values are never asked
+            object.__setattr__(self, "_hash", hash((type(self), self._key)))
+            return self._hash
 
     def __eq__(self, other: object) -> bool:
         return self._key == other._key if type(other) is type(self) else NotImplemented

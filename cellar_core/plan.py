@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property, partial
+from operator import attrgetter
 
 from pydantic import BaseModel, ConfigDict
 
@@ -175,10 +177,10 @@ class RackState:
     approved: frozenset[tuple[str, BaseVersion]] = frozenset()
     unreadable: Mapping[BaseVersion, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def good(self) -> list[BaseVersion]:
         """The bases that may be built from, ascending."""
-        return sorted(set(self.bases) - self.yanked)
+        return sorted(set(self.bases) - self.yanked, key=attrgetter("numbers"))
 
     def ref(self, base: BaseVersion) -> Ref:
         """The ref of a base of this rack."""
@@ -202,14 +204,13 @@ def want(state: RackState, policy: RackConfig, project: ProjectState, now: datet
     was yanked sends its projects back to the one before.
     """
     rules = policy.project(project.model)
-    followed = [base for base in state.good if _follows(rules.track, base)]
-    current = max(
-        (version for version in project.versions - project.yanked if version.base in followed),
-        default=None,
-    )
+    followed = [*filter(_follows(rules.track), state.good)]
+    bases = {base.numbers for base in followed}
+    standing = (one for one in project.versions - project.yanked if one.numbers[:2] in bases)
+    current = max(standing, key=attrgetter("numbers"), default=None)
     if not followed:
         return _skip(state, project, current, None, (Reason.NO_BASE, "the rack has no base that it follows"))
-    target = max((base for base in followed if _may(state, policy, project, base)), default=None)
+    target = next(filter(_may(state, policy, project), reversed(followed)), None)
     if target is None or (current and current.base == target < followed[-1]):
         return _skip(state, project, current, target, _waits(state, policy, project, followed[-1]))
     if current and current.base == target:
@@ -311,25 +312,33 @@ def _verdict(
     ) + f": {again}"
 
 
-def _follows(track: str, base: BaseVersion) -> bool:
+def _follows(track: str) -> Callable[[BaseVersion], bool]:
+    """Which bases *track* lets a project follow."""
     choice = Selector(f"rack/base@{track}").choice
     if isinstance(choice, Caret):
-        return takes(choice, base)
+        return partial(takes, choice)
     if track == "latest":
-        return True
+        return lambda base: True
     from packaging.specifiers import SpecifierSet
 
-    return SpecifierSet(track).contains(str(base))
+    specifiers = SpecifierSet(track)
+    return lambda base: specifiers.contains(str(base))
 
 
-def _may(state: RackState, policy: RackConfig, project: ProjectState, base: BaseVersion) -> bool:
-    """Whether the project may move to *base* without asking anybody (any more)."""
+def _may(state: RackState, policy: RackConfig, project: ProjectState) -> Callable[[BaseVersion], bool]:
+    """Which bases the project may move to without asking anybody (any more)."""
     approved = {one for name, one in state.approved if name in ("base", project.model.project)}
-    if not project.versions or base in approved or any(version.base == base for version in project.versions):
-        return True
-    if _knows(project, base):
-        return policy.rebuild.on_minor is OnBump.AUTO
-    return policy.rebuild.on_major is OnBump.AUTO or any(one.major == base.major for one in approved)
+    stood = {version.numbers[:2] for version in project.versions}
+    known, tested = {major for major, _ in stood}, {base.major for base in approved}
+
+    def may(base: BaseVersion) -> bool:
+        if not stood or base in approved or base.numbers in stood:
+            return True
+        if base.major in known:  # a minor bump, for this project
+            return policy.rebuild.on_minor is OnBump.AUTO
+        return policy.rebuild.on_major is OnBump.AUTO or base.major in tested
+
+    return may
 
 
 def _knows(project: ProjectState, base: BaseVersion) -> bool:

@@ -91,12 +91,12 @@ class Rack(Parsed):
     @property
     def parents(self) -> tuple[Rack, ...]:
         """The racks that would lie above this one, nearest first; none of them may exist."""
-        return tuple(Rack._from_key(*self._key[:end]) for end in range(len(self._key) - 1, 0, -1))
+        return tuple(Rack.from_key(*self._key[:end]) for end in range(len(self._key) - 1, 0, -1))
 
     @property
     def base(self) -> Model:
         """The base model of this rack."""
-        return self.project(BASE)
+        return Model.from_key(self, BASE)
 
     def project(self, name: str) -> Model:
         """The model of project *name* in this rack."""
@@ -149,7 +149,8 @@ class Model(Parsed):
 
     def at(self, version: Version | str) -> Ref:
         """The ref of one version of this model."""
-        return Ref(f"{self}/{version}")
+        kind = BaseVersion if self.is_base else ProjectVersion
+        return Ref.from_key(self, version if isinstance(version, kind) else kind(str(version)))
 
 
 class Ref(Parsed):

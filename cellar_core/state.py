@@ -78,13 +78,13 @@ def _outline(rack: Rack, config: RackConfig, catalog: Catalog, rebuilds: Mapping
     projects = []
     for model in sorted(models):
         versions = catalog.builds(model)
-        yanked = frozenset(version for version in versions if catalog.yanked(model.at(version)))
+        yanked = frozenset(filter(catalog.yanked_of(model).__contains__, versions))
         projects.append(ProjectState(model, frozenset(versions), yanked))
     return RackState(
         cellar="",
         rack=rack,
         bases=dict.fromkeys(bases, ""),
-        yanked=frozenset(base for base in bases if catalog.yanked(rack.base.at(base))),
+        yanked=frozenset(filter(catalog.yanked_of(rack.base).__contains__, bases)),
         projects=tuple(projects),
         approved=frozenset(filter(None, (layout.parse_approval(key, rack) for key in rebuilds))),
     )

@@ -58,10 +58,15 @@ class _Version(Parsed):
                 "(plain numbers of at most nine digits, without 'v', spaces, signs or leading zeros)"
             )
             raise InvalidVersion(message)
-        return tuple(int(part) for part in text.split("."))
+        return tuple(map(int, text.split(".")))
 
     def __str__(self) -> str:
         return ".".join(map(str, self._key))
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The version as a tuple, such as ``(1, 2)``; many are sorted faster by it than by themselves."""
+        return self._key
 
     @property
     def major(self) -> int:
@@ -129,7 +134,7 @@ class ProjectVersion(_Version):
     @property
     def base(self) -> BaseVersion:
         """The version of the base that this model was fine-tuned from."""
-        return BaseVersion(f"{self.major}.{self.minor}")
+        return BaseVersion.from_key(*self._key[:2])
 
     @property
     def update(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -68,9 +69,9 @@ class LocalStore(Store):
         except (FileNotFoundError, NotADirectoryError):
             return
         for item in found:
-            key = f"{directory}/{item.name}" if directory else item.name
             if not item.name.startswith(start):
                 continue
+            key = f"{directory}/{item.name}" if directory else item.name
             if item.is_dir() and not _is_partial(key):
                 yield from self._walk(key)
             else:
@@ -149,7 +150,7 @@ class _Sizes(Mapping[str, int]):
     """Keys below a directory; a size is looked up only when it is asked for, since it costs a ``stat``."""
 
     def __init__(self, root: Path, keys: list[str]) -> None:
-        self._root = root
+        self._root = f"{root}/"  # for thousands of keys, joining paths would take longer than looking
         self._keys = dict.fromkeys(keys)
 
     def __iter__(self) -> Iterator[str]:
@@ -161,8 +162,11 @@ class _Sizes(Mapping[str, int]):
     def __getitem__(self, key: str) -> int:
         if key not in self._keys:
             raise KeyError(key)
-        path = self._root / key
-        return sum(one.stat().st_size for one in path.rglob("*")) if path.is_dir() else path.stat().st_size
+        path = self._root + key
+        found = os.stat(path)  # noqa: PTH116 - see __init__
+        if not stat.S_ISDIR(found.st_mode):
+            return found.st_size
+        return sum(one.stat().st_size for one in Path(path).rglob("*"))
 
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS}
