@@ -1,7 +1,8 @@
 """A cellar in Prefect: a block that says where it is, tasks, a trigger, and the flow that rebuilds projects."""
 
+from cellar_prefect.automations import base_bumped, ensure_automation, missing_heartbeat
 from cellar_prefect.block import CellarBlock
-from cellar_prefect.events import announce, base_bumped
+from cellar_prefect.events import announce
 from cellar_prefect.flows import rebuild_project, rebuild_projects
 from cellar_prefect.tasks import (
     aplan_rebuilds,
@@ -22,6 +23,8 @@ __all__ = [
     "aresolve_model",
     "aretrain_from_base",
     "base_bumped",
+    "ensure_automation",
+    "missing_heartbeat",
     "plan_rebuilds",
     "rebuild_project",
     "rebuild_projects",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from prefect.context import FlowRunContext, TaskRunContext
@@ -12,7 +11,6 @@ from prefect.logging import get_logger, get_run_logger
 from prefect.settings import get_current_settings
 
 from cellar_core import Origin
-from cellar_core.narrate import by_tenths
 
 Logger: TypeAlias = "logging.Logger | logging.LoggerAdapter[logging.Logger]"
 
@@ -37,15 +35,21 @@ def flow_run_id() -> str | None:
     return str(run) if run else None
 
 
+def task_run_id() -> str | None:
+    """The id of the task run that we are in, if we are in one."""
+    task = TaskRunContext.get()
+    return str(task.task_run.id) if task else None
+
+
 def holder(what: object) -> str | None:
     """A name for the work that this run does on `what`: the same for each of its tries; None outside of a run.
 
     It is the run's own address in Prefect's API, so that whoever finds it can look whether the run still lives.
     """
-    task, flow = TaskRunContext.get(), flow_run_id()
-    if flow:
-        return f"{api_url() or 'prefect'}/flow_runs/{flow}#{what}"
-    return f"{api_url() or 'prefect'}/task_runs/{task.task_run.id}#{what}" if task else None
+    flow, task = flow_run_id(), task_run_id()
+    if not (flow or task):
+        return None
+    return f"{api_url() or 'prefect'}/{f'flow_runs/{flow}' if flow else f'task_runs/{task}'}#{what}"
 
 
 def last_try() -> bool:
@@ -58,9 +62,3 @@ def origin() -> Origin:
     """Where a version that is registered now comes from."""
     run = flow_run_id()
     return Origin(run={"orchestrator": "prefect", "run": run} if run else {})
-
-
-def log_progress(what: object) -> Callable[[float, Mapping[str, float]], None]:
-    """What logs the progress of a training of *what*."""
-    logger = run_logger()
-    return by_tenths(lambda line: logger.info("%s: %s", what, line))

@@ -20,10 +20,12 @@ from prefect.client.schemas.objects import State, TaskRun
 from cellar_core import Bump, CellarError, Model, Plan, Recipe, Record, Registered
 from cellar_core.narrate import plan_lines
 from cellar_core.trainer import Train
+from cellar_prefect.artifacts import show_progress
+from cellar_prefect.assets import refer
 from cellar_prefect.block import Where, open_cellar
-from cellar_prefect.events import announce
+from cellar_prefect.commit import Published, announce_version, publish, withdraw_alias
 from cellar_prefect.holders import mark_lost
-from cellar_prefect.run import holder, log_progress, origin, run_logger
+from cellar_prefect.run import holder, origin, run_logger
 from cellar_prefect.trainer import ending_commands, trainer
 
 P = ParamSpec("P")
@@ -51,6 +53,8 @@ def _twin(of: Task[P, R]) -> Task[P, Coroutine[Any, Any, R]]:
         log_prints=of.log_prints,
         cache_policy=NO_CACHE,
         retry_condition_fn=may_help,
+        on_commit=of.on_commit_hooks,
+        on_rollback=of.on_rollback_hooks,
     )
 
 
@@ -65,11 +69,14 @@ def register_model(
     recipe: Recipe | Mapping[str, Any] | None = None,
     metrics: Mapping[str, Any] | None = None,
     notes: str = "",
+    alias: str | None = None,
     cellar: Where = None,
 ) -> Registered:
     """Register a directory as the next version of a model, and announce it to Prefect.
 
-    The same content is registered once: a retry, or another run, gets the version that is there.
+    The same content is registered once: a retry, or another run, gets the version that is there. Within a Prefect
+    transaction it is announced when that commits. If that is rolled back, the alias means what it meant before; the
+    version stays.
 
     Args:
         model: `vit/vit-l/base`, with `bump`; or a project such as `vit/vit-l/projectA`, with `base`.
@@ -80,6 +87,7 @@ def register_model(
         recipe: What training needed besides the base: data, parameters, seed, …
         metrics: Results; by default they are read from the rack's result file.
         notes: Free text.
+        alias: A name that means this version from now on, such as `staging`.
         cellar: Where the cellar is.
     """
     opened, model, logger = open_cellar(cellar), Model(str(model)), run_logger()
@@ -106,7 +114,12 @@ def register_model(
         "is registered as" if registered.created else "was registered before, it is",
         registered.ref,
     )
-    announce(opened, registered.record)
+    before = opened.aliases(model).get(alias) if alias else None
+    publish(Published(opened, registered.record, alias, before))
+    if alias and before != registered.ref:
+        opened.alias(model, alias, registered.ref.version)
+        logger.info("%s@%s means %s", model, alias, registered.ref)
+    refer(opened, model)
     return registered
 
 
@@ -118,8 +131,10 @@ def resolve_model(selector: str, *, cellar: Where = None) -> Record:
         selector: Such as `vit/vit-l/projectA@^1`, `…@latest`, `…@production` or `vit/vit-l/projectA/1.2.3`.
         cellar: Where the cellar is.
     """
-    record = open_cellar(cellar).resolve(selector)
+    opened = open_cellar(cellar)
+    record = opened.resolve(selector)
     run_logger().info("%s is %s", selector, record.ref)
+    refer(opened, record.model)
     return record
 
 
@@ -153,10 +168,11 @@ def retrain_from_base(
         recipe=recipe,
         notes=notes,
         origin=origin(),
-        on_progress=log_progress(model),
+        on_progress=show_progress(Model(str(model))),
     )
     run_logger().info("%s is registered", registered.ref)
-    announce(opened, registered.record)
+    publish(Published(opened, registered.record))
+    refer(opened, registered.record.model)
     return registered
 
 
@@ -176,6 +192,10 @@ def plan_rebuilds(rack: str, *, cellar: Where = None) -> Plan:
         run_logger().info("%s", line)
     return plan
 
+
+register_model.on_commit(announce_version)
+register_model.on_rollback(withdraw_alias)
+retrain_from_base.on_commit(announce_version)
 
 aregister_model = _twin(register_model)
 aresolve_model = _twin(resolve_model)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.objects import Artifact
 
 from cellar_core import Cellar, RetrainJob
 
@@ -21,3 +25,25 @@ def train(job: RetrainJob) -> None:
 def versions(cellar: Cellar, project: str) -> list[str]:
     """The versions of a project."""
     return [str(ref.version) for ref in cellar.versions(f"{RACK}/{project}")]
+
+
+def events_about(cellar: Cellar, version: str) -> list[dict[str, Any]]:
+    """What the server has stored about a version."""
+    return [
+        one for one in events_of(f"cellar.version.{version}") if one["resource"]["cellar.id"] == cellar.id
+    ]
+
+
+def events_of(resource: str) -> list[dict[str, Any]]:
+    """The events whose own resource this is, as the server has stored them."""
+    wanted = {"filter": {"resource": {"id": [resource]}}}
+    with get_client(sync_client=True) as client:
+        found: list[dict[str, Any]] = client.request("POST", "/events/filter", json=wanted).json()["events"]
+    return found
+
+
+def artifacts(key: str) -> list[Artifact]:
+    """The history of an artifact, oldest first."""
+    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
+    with get_client(sync_client=True) as client:
+        return sorted(client.read_artifacts(artifact_filter=wanted), key=lambda one: str(one.created))

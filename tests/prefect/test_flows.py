@@ -199,8 +199,8 @@ class TestDeployment:
     def test_each_rebuild_is_one_run_however_often_it_is_asked_for(
         self, behind: Cellar, deployment: str
     ) -> None:
-        for _ in range(2):
-            assert ends(deployment=deployment).message == f"3 runs of {deployment} for {RACK}"
+        for new in (3, 0):
+            assert ends(deployment=deployment).message == f"{new} new runs of {deployment} for {RACK}"
         runs = self.runs(deployment)
         assert sorted(run.parameters["rebuild"]["model"] for run in runs) == [
             f"{RACK}/{name}" for name in "abc"
@@ -212,7 +212,7 @@ class TestDeployment:
         for run in self.runs(deployment):
             rebuild_project(**run.parameters)
         assert [versions(behind, name)[-1] for name in "abc"] == ["1.1.1"] * 3
-        assert ends(deployment=deployment).message == f"0 runs of {deployment} for {RACK}"
+        assert ends(deployment=deployment).message == f"0 new runs of {deployment} for {RACK}"
 
     def test_a_run_that_ended_before_it_began_is_replaced_but_not_for_ever(
         self, behind: Cellar, deployment: str

@@ -1,0 +1,107 @@
+"""What a run shows beside its log: the plan, the lineage of the rack, progress, and a link to each version.
+
+They are for people to look at, so a run never fails for want of one: the log says why it is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
+
+from cellar_core import Cellar, Model, Plan, Rack, Rebuild, Record
+from cellar_core.narrate import by_tenths
+from cellar_core.report import decisions, markdown
+from cellar_prefect.run import flow_run_id, run_logger, task_run_id
+
+
+def show_plan(plan: Plan) -> None:
+    """Keep a plan as a table, `cellar-plan-{rack}`: what is rebuilt, what is left, and why."""
+    rows = [
+        {
+            "project": one.model.project,
+            "has": str(one.current.version) if one.current else "",
+            "base": str(one.base.version) if one.base else "",
+            "decision": "rebuild" if isinstance(one, Rebuild) else "leave",
+            "reason": one.reason.value,
+            "why": one.sentence,
+        }
+        for one in decisions(plan)
+    ]
+    about = f"What was to be rebuilt in {plan.rack}, whose newest base is {plan.head}."
+    _keep("table", "plan", plan.rack, lambda: json.dumps(rows), about)
+
+
+def show_lineage(cellar: Cellar, rack: Rack) -> None:
+    """Keep a rack as Markdown, `cellar-lineage-{rack}`: which version was made from which base, and what is stale."""
+    _keep("markdown", "lineage", rack, lambda: markdown(cellar, rack))
+
+
+def link_version(cellar: Cellar, record: Record) -> None:
+    """Keep a link to where a version lies, `cellar-version-{model}`: the history of the key is that of the model."""
+    made_from = f", made from {record.parent.ref}" if record.parent else ""
+    link = f"[{record.ref}]({cellar.url}/{record.ref})"
+    _keep("markdown", "version", record.model, lambda: link, f"{record.ref}{made_from}")
+
+
+def show_progress(model: Model) -> Callable[[float, Mapping[str, float]], None]:
+    """What to give as `on_progress`: each tenth is a line of the run's log, and moves `cellar-progress-{model}`."""
+    logger = run_logger()
+    context = copy_context()  # a command's progress comes in by another thread, which knows of no run
+    bar: UUID | None = None
+    done = 0.0
+
+    def say(line: str) -> None:
+        nonlocal bar
+        logger.info("%s: %s", model, line)
+        percent = round(100 * done, 1)
+        if bar:
+            _move(bar, percent)
+        else:
+            bar = _keep("progress", "progress", model, lambda: percent, f"The training of {model}.")
+
+    tenths = by_tenths(lambda line: context.copy().run(say, line))
+
+    def progress(fraction: float, metrics: Mapping[str, float]) -> None:
+        nonlocal done
+        done = min(max(fraction, 0.0), 1.0)
+        tenths(fraction, metrics)
+
+    return progress
+
+
+def _keep(
+    kind: str, what: str, of: Rack | Model, data: Callable[[], str | float], about: str | None = None
+) -> UUID | None:
+    """Create an artifact of this run; Prefect's own functions for it turn into coroutines in an async flow."""
+    flow, task = flow_run_id(), task_run_id()
+    if not (flow or task):
+        return None
+    key = f"cellar-{what}-{re.sub('[^a-z0-9]+', '-', str(of).lower())}"
+    try:
+        artifact = ArtifactCreate(
+            type=kind,
+            key=key,
+            data=data(),
+            description=about,
+            flow_run_id=UUID(flow) if flow else None,
+            task_run_id=UUID(task) if task else None,
+        )
+        with get_client(sync_client=True) as client:
+            return client.create_artifact(artifact).id
+    except Exception as error:  # noqa: BLE001 - what is only shown must not end what was done
+        run_logger().warning("the artifact %s could not be made: %s", key, error)
+        return None
+
+
+def _move(bar: UUID, percent: float) -> None:
+    try:
+        with get_client(sync_client=True) as client:
+            client.update_artifact(bar, ArtifactUpdate(data=percent))
+    except Exception as error:  # noqa: BLE001 - as above
+        run_logger().warning("the progress artifact could not be moved: %s", error)
