@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from cellar_core.payload import CHUNK, TEMPORARY
+from cellar_core.payload import PIECE, TEMPORARY
 
 __all__ = ["copy", "is_abandoned", "remove", "scratch", "take"]
 
@@ -29,10 +29,10 @@ def copy(source: Path, target: BinaryIO) -> Iterator[bytes]:
     """
     with source.open("rb", buffering=0) as original:
         if _clone(original.fileno(), target.fileno()):
-            while piece := target.read(CHUNK):
+            while piece := target.read(PIECE):
                 yield piece
         else:
-            while piece := original.read(CHUNK):
+            while piece := original.read(PIECE):
                 target.write(piece)
                 yield piece
 

@@ -18,10 +18,22 @@ from cellar_core.record import FileEntry, tree_digest
 if TYPE_CHECKING:
     from cellar_core.store import Store
 
-__all__ = ["CHUNK", "WORKERS", "InvalidPayload", "Output", "Payload", "SourceChanged", "chunks", "scan"]
+__all__ = [
+    "CHUNK",
+    "PIECE",
+    "WORKERS",
+    "InvalidPayload",
+    "Output",
+    "Payload",
+    "SourceChanged",
+    "chunks",
+    "scan",
+]
 
 CHUNK = 8 * 2**20
-"""How many bytes are read at once."""
+"""How many bytes a store that is far away is sent, or asked for, at once."""
+PIECE = 2**20
+"""How many bytes of a file are read at once: small, since each of several threads holds two such pieces."""
 WORKERS = 8
 """How many files are read or sent at once."""
 TEMPORARY = ".cellar-tmp-"
@@ -127,10 +139,10 @@ def scan(
     return Payload(top, entries)
 
 
-def chunks(path: Path) -> Iterator[bytes]:
-    """The bytes of a file, piece by piece."""
+def chunks(path: Path, size: int | None = None) -> Iterator[bytes]:
+    """The bytes of a file, in pieces of *size* bytes (PIECE if None)."""
     with path.open("rb", buffering=0) as file:
-        while chunk := file.read(CHUNK):
+        while chunk := file.read(size or PIECE):
             yield chunk
 
 

@@ -20,7 +20,7 @@ from typing import BinaryIO
 from cellar_core import layout
 from cellar_core.digest import algorithm, hasher
 from cellar_core.errors import CellarError
-from cellar_core.payload import SourceChanged, chunks
+from cellar_core.payload import CHUNK, SourceChanged, chunks
 from cellar_core.record import FileEntry
 
 __all__ = ["NotExclusive", "Store", "StoreRefused", "StoreUnavailable", "UnknownStore", "checked"]
@@ -173,7 +173,7 @@ def checked(
     name = algorithm(expected.digest)
     state = hasher(name)
     try:
-        for piece in chunks(source) if pieces is None else pieces:
+        for piece in chunks(source, CHUNK) if pieces is None else pieces:
             state.update(piece)
             yield piece
             on_bytes(len(piece))

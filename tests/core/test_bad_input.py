@@ -441,7 +441,7 @@ class TestDirectory:
         self, ready: Bench, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A file that changes while it is read: trying again helps once it is at rest."""
-        monkeypatch.setattr(payloads, "CHUNK", 4)
+        monkeypatch.setattr(payloads, "PIECE", 4)
         path = write(tmp_path / "out", "0123456789")
         file = path / "model.bin"
 
