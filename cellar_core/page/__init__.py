@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from cellar_core.plan import Reason, Rebuild, Skip
-from cellar_core.ref import Rack, Ref
+from cellar_core.ref import Model, Rack, Ref
 from cellar_core.report import (
     RackReport,
     RackSummary,
@@ -59,16 +60,21 @@ def rack(report: RackReport, *, links: Links | None = None, now: datetime | None
         links: Where the other pages are, if there are some.
         now: When it was read; now if None.
     """
-    projects = [Project(decision, report.of(decision.model)) for decision in decisions(report.plan)]
-    bases = report.of(report.rack.base)
+    of: dict[Model, list[VersionReport]] = defaultdict(list)
+    on: dict[Ref, list[VersionReport]] = defaultdict(list)
+    for version in report.versions:
+        of[version.ref.model].append(version)
+        if version.base:
+            on[version.base].append(version)
+    projects = [Project(decision, of[decision.model]) for decision in decisions(report.plan)]
     return _render(
         "rack.html",
         now,
         title=report.rack,
         headline=_sentence(headline(report.plan)),
         head=report.plan.head,
-        bases=bases[::-1],
-        children={base.ref: [one for one in report.versions if one.base == base.ref] for base in bases},
+        bases=of[report.rack.base][::-1],
+        children=on,
         projects=sorted(projects, key=lambda project: project.tone == "good"),  # first what needs a look
         links=links,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from tests.airflow.conftest import World
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
-RACK = "yolo/yolo-x"
+RACK = "vit/vit-h"
 SECRET = "not-to-be-seen"
 FITS = "document.documentElement.scrollWidth <= innerWidth"
 
@@ -96,10 +98,27 @@ def connections(world: World) -> None:
         world.airflow.post("connections", {**body, "password": SECRET})
 
 
+# What it costs
+
+
+def test_the_plugin_costs_other_processes_next_to_nothing() -> None:
+    """Each of Airflow's processes loads plugins; only the API server needs the pages."""
+    program = """
+import sys, airflow.sdk.plugins_manager
+before = set(sys.modules)
+import cellar_airflow.plugin
+print("added:", *sorted(set(sys.modules) - before))
+"""
+    run = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
+    added = set(run.stdout.rpartition("added:")[2].split())
+    assert "cellar_airflow.plugin" in added
+    assert added <= {"cellar_airflow", "cellar_airflow.plugin", "cellar_airflow.settings"}
+
+
 # Who may see it
 
 
-@pytest.mark.parametrize("query", ["", "?rack=yolo/yolo-x", "?conn_id=page_nowhere", "docs", "openapi.json"])
+@pytest.mark.parametrize("query", ["", "?rack=vit/vit-h", "?conn_id=page_nowhere", "docs", "openapi.json"])
 def test_nobody_sees_anything_without_a_name(world: World, query: str) -> None:
     response = request(world, query, user=None)
     assert response.status_code == (404 if query in ("docs", "openapi.json") else 401)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -227,6 +228,29 @@ def test_all_racks_are_listed_each_with_a_link_and_what_is_wrong_with_one(bench:
 
 def test_no_rack_at_all_says_what_to_do() -> None:
     assert "cellar register RACK DIR" in Page(page.racks([], links=links)).text
+
+
+def luminance(colour: str) -> float:
+    """How bright a colour of the style is, as WCAG 2 defines it."""
+    digits = colour if len(colour) == 6 else "".join(2 * one for one in colour)
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in (int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4))
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_stands_out_from_its_ground(scheme: str) -> None:
+    """WCAG 2: a contrast of at least 4.5."""
+    light, dark = re.findall(r":root \{(.*?)\}", page._environment().globals["style"], re.DOTALL)[:2]
+    colours = dict(re.findall(r"--([\w-]+): #(\w+)", light if scheme == "light" else dark))
+    tones = [name.removesuffix("-soft") for name in colours if name.endswith("-soft")]
+    pairs = [(tone, ground) for tone in tones for ground in (f"{tone}-soft", "paper", "ground")]
+    pairs += [(text, ground) for text in ("ink", "soft", "accent") for ground in ("paper", "ground")]
+    for one, other in pairs:
+        dim, bright = sorted([luminance(colours[one]), luminance(colours[other])])
+        assert (bright + 0.05) / (dim + 0.05) >= 4.5, (one, other)
 
 
 def test_a_page_says_when_it_was_read() -> None:
