@@ -1,4 +1,4 @@
-# Needs make, Python 3.11 or newer, and for the tests Node.js with npm; everything else is installed below build/.
+# Needs make and Python 3.11 or newer; everything else is installed below build/.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
@@ -99,10 +99,10 @@ $(TOOLS):
 	build/tools/bin/pip install --quiet 'uv>=0.9,<1'
 	touch $@
 
-$(AZURITE): constraints/node/package.json constraints/node/package-lock.json
+$(AZURITE): constraints/node/package.json constraints/node/package-lock.json | $(call env,stores)
 	mkdir -p build/node
 	cp $^ build/node
-	npm ci --prefix build/node --ignore-scripts --no-audit --no-fund --loglevel=error
+	PATH="$(CURDIR)/build/envs/stores/bin:$$PATH" npm ci --prefix build/node --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
 test-stores test-stores-oldest: $(AZURITE)
 

@@ -207,7 +207,14 @@ class Azurite(Server):
 
     def command(self) -> list[str]:
         return [
-            *(str(NODE / "azurite-blob"), "--blobHost", "127.0.0.1", "--blobPort", str(self.port)),
+            *(
+                str(SCRIPTS / "node"),
+                str(NODE / "azurite-blob"),
+                "--blobHost",
+                "127.0.0.1",
+                "--blobPort",
+                str(self.port),
+            ),
             *("--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent", "--loose"),
         ]
 
