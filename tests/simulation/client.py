@@ -76,7 +76,7 @@ class Client(ObjectStore):
         return ask("now", prefix)  # type: ignore[no-any-return]
 
 
-def chunks(source: Path) -> Iterator[bytes]:
+def chunks(source: Path, size: int | None = None) -> Iterator[bytes]:
     """The bytes of a file on the caller's disk."""
     yield ask("file", str(source))
 

@@ -176,6 +176,6 @@ def _disturbed(draw: Draw, setting: Setting, model: Model) -> Setting:
         programs=tuple(programs),
         disk=setting.disk
         | {path: data for name in directories for path, data in contents.disk(name).items()},
-        changes=tuple(changes) if rng.random() < 0.3 else (),
+        changes=tuple(changes) if rng.random() < 0.5 else (),
         faults=rng.choice([0, 0, 1, 1, 2, 3, 5]),
     )

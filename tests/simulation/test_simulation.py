@@ -23,7 +23,7 @@ from tests.simulation.small import CONTENTS, SMALL
 
 SEEDS = 3000
 PARTS = 10
-ENOUGH = 2000
+ENOUGH = 3000
 """In so many seeds each rule that is switched off must be missed."""
 
 
