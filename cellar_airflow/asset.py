@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import SplitResult
+from urllib.parse import SplitResult, quote
 
 from airflow.sdk import Asset, AssetWatcher
 
@@ -33,7 +33,7 @@ def base_bumped(rack: str, *, conn_id: str = DEFAULT_CONN_ID) -> Asset:
     """
     rack = str(Rack(rack))
     watcher = AssetWatcher(name="base_bumped", trigger=BaseBumpedTrigger(rack=rack, conn_id=conn_id))
-    return Asset(uri=f"cellar://{conn_id}/{rack}/base", watchers=[watcher])
+    return Asset(uri=f"cellar://{quote(conn_id, safe='')}/{rack}/base", watchers=[watcher])
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
-from airflow.sdk.log import mask_secret
+from airflow.sdk.log import mask_secret, redact  # type: ignore[attr-defined]  # as its own providers do
 
 from cellar_core import Cellar
 
@@ -89,7 +89,7 @@ class CellarHook(BaseHook):
             racks = self.cellar.racks()
             return True, f"{self.cellar.url} is cellar {self.cellar.id} with {len(racks)} racks."
         except Exception as error:  # noqa: BLE001  whatever it is, it is the answer to the question
-            return False, str(error)
+            return False, str(redact(str(error)))  # it may quote an option, such as the endpoint
 
 
 def _url(connection: Connection) -> str:

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+from airflow.sdk.log import redact  # type: ignore[attr-defined]  # as Airflow's own providers do
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 from cellar_airflow.hook import CellarHook
@@ -124,6 +125,9 @@ class WorkTrigger(BaseTrigger):
                 plan = await look(self.rack, self.conn_id)
         except Exception as error:  # noqa: BLE001  the sensor raises it again, in the task
             permanent = isinstance(error, CellarError) and not error.retryable
-            yield TriggerEvent({"status": "error", "message": str(error), "permanent": permanent})
+            message = str(
+                redact(str(error))
+            )  # an event is kept in the database, and an error may quote an option
+            yield TriggerEvent({"status": "error", "message": message, "permanent": permanent})
         else:
             yield TriggerEvent({"status": "work", "rebuilds": plan.model_dump(mode="json")["rebuilds"]})

@@ -21,10 +21,11 @@ def test_equal_uris_have_equal_watchers_and_others_have_others() -> None:
     """Two DAG files that declare different watchers for one asset take them away from each other."""
     one, same = base_bumped("vit/vit-l"), base_bumped("vit/vit-l", conn_id="cellar_default")
     others = [base_bumped("vit/vit-s"), base_bumped("vit/vit-l", conn_id="prod")]
+    others += [base_bumped("vit-l", conn_id="prod/vit"), base_bumped("vit/vit-l", conn_id="PROD")]
     assert (one.name, one.uri, hashed(one)) == (same.name, same.uri, hashed(same))
     assert one.name == one.uri == "cellar://cellar_default/vit/vit-l/base"
     assert (
-        len({asset.uri for asset in (one, *others)}) == len({hashed(asset) for asset in (one, *others)}) == 3
+        len({asset.uri for asset in (one, *others)}) == len({hashed(asset) for asset in (one, *others)}) == 5
     )
 
 
