@@ -42,7 +42,7 @@ class CellarPlugin(AirflowPlugin):
             "name": "Cellar",
             "href": f"{PAGES}/",  # no slash before it, so that it is right behind a proxy's prefix as well
             "destination": "nav",
-            "category": "browse",
+            "nav_top_level": True,
             "url_route": PAGES,
             "icon": ICON.format("%23333"),
             "icon_dark_mode": ICON.format("%23ddd"),

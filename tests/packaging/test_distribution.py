@@ -51,6 +51,7 @@ def test_entry_points() -> None:
     assert set(ours) == {
         ("console_scripts", "cellar"),
         ("apache_airflow_provider", "provider_info"),
+        ("airflow.plugins", "cellar"),
         ("prefect.collections", "cellar_prefect"),
     }
     ours["console_scripts", "cellar"].load()
@@ -58,6 +59,7 @@ def test_entry_points() -> None:
         info = ours["apache_airflow_provider", "provider_info"].load()()
         # Airflow refuses every provider when one of them has a package name that is not its distribution's.
         assert info["package-name"] == "cellar-flows"
+        assert ours["airflow.plugins", "cellar"].load().name == "cellar"
     if "prefect" in INSTALLED:
         assert ours["prefect.collections", "cellar_prefect"] in entry_points(group="prefect.collections")
         ours["prefect.collections", "cellar_prefect"].load()
