@@ -2,6 +2,7 @@
 
 from cellar_prefect.automations import base_bumped, ensure_automation, missing_heartbeat
 from cellar_prefect.block import CellarBlock
+from cellar_prefect.deploy import NO_OVERLAP, deploy_rebuilds
 from cellar_prefect.events import announce
 from cellar_prefect.flows import rebuild_project, rebuild_projects
 from cellar_prefect.tasks import (
@@ -16,6 +17,7 @@ from cellar_prefect.tasks import (
 )
 
 __all__ = [
+    "NO_OVERLAP",
     "CellarBlock",
     "announce",
     "aplan_rebuilds",
@@ -23,6 +25,7 @@ __all__ = [
     "aresolve_model",
     "aretrain_from_base",
     "base_bumped",
+    "deploy_rebuilds",
     "ensure_automation",
     "missing_heartbeat",
     "plan_rebuilds",

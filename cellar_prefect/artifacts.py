@@ -16,7 +16,7 @@ from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 
 from cellar_core import Cellar, Model, Plan, Rack, Rebuild, Record
 from cellar_core.narrate import by_tenths
-from cellar_core.report import decisions, markdown
+from cellar_core.report import decisions, markdown, read
 from cellar_prefect.run import flow_run_id, run_logger, task_run_id
 
 
@@ -37,9 +37,22 @@ def show_plan(plan: Plan) -> None:
     _keep("table", "plan", plan.rack, lambda: json.dumps(rows), about)
 
 
-def show_lineage(cellar: Cellar, rack: Rack) -> None:
-    """Keep a rack as Markdown, `cellar-lineage-{rack}`: which version was made from which base, and what is stale."""
-    _keep("markdown", "lineage", rack, lambda: markdown(cellar, rack))
+def show_lineage(cellar: Cellar, rack: Rack, report: str | None = None) -> None:
+    """Keep a rack as Markdown, `cellar-lineage-{rack}`: which version was made from which base, and what is stale.
+
+    Args:
+        cellar: Where the rack is.
+        rack: The rack.
+        report: Where its page goes, as an fsspec URL; it is linked then.
+    """
+
+    def data() -> str:
+        if report is None:
+            return markdown(cellar, rack)
+        _write_page(cellar, rack, report)
+        return f"[The whole report]({report})\n\n{markdown(cellar, rack)}"
+
+    _keep("markdown", "lineage", rack, data)
 
 
 def link_version(cellar: Cellar, record: Record) -> None:
@@ -73,6 +86,16 @@ def show_progress(model: Model) -> Callable[[float, Mapping[str, float]], None]:
         tenths(fraction, metrics)
 
     return progress
+
+
+def _write_page(cellar: Cellar, rack: Rack, url: str) -> None:
+    from fsspec.core import url_to_fs
+
+    from cellar_core import page
+
+    files, path = url_to_fs(url)
+    files.makedirs(path.rpartition("/")[0], exist_ok=True)
+    files.pipe_file(path, page.rack(read(cellar, rack)).encode())
 
 
 def _keep(

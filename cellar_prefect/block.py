@@ -51,6 +51,11 @@ Where: TypeAlias = CellarBlock | str | None
 """Where a cellar is: a block, a URL or path, the name of a saved block (no slash in it), or None for CELLAR_URL."""
 
 
+def is_block_name(where: str) -> bool:
+    """Whether *where* is the name of a block, and no URL or path; Prefect allows such names only."""
+    return bool(re.fullmatch(r"[a-z0-9-]+", where))
+
+
 def open_cellar(where: Where) -> Cellar:
     """The cellar that `where` names.
 
@@ -60,6 +65,6 @@ def open_cellar(where: Where) -> Cellar:
     Raises:
         ValueError: no block has that name; `prefect block ls` lists them.
     """
-    if isinstance(where, str) and re.fullmatch(r"[a-z0-9-]+", where):
+    if isinstance(where, str) and is_block_name(where):
         where = cast(CellarBlock, CellarBlock.load(where))
     return where.cellar() if isinstance(where, CellarBlock) else Cellar(where)

@@ -51,6 +51,7 @@ def rebuild_projects(
     timeout: float | None = None,
     retries: int = 0,
     limit: str | None = None,
+    report: str | None = None,
     cellar: Where = None,
 ) -> list[Rebuilt]:
     """Rebuild all projects of a rack that are behind their base; start it by `base_bumped`, a schedule, or by hand.
@@ -70,6 +71,7 @@ def rebuild_projects(
         retries: How often a failed training is tried again within the run.
         limit: A global concurrency limit, such as `gpu`, of which each training takes a slot, on whichever machine;
             `prefect gcl create gpu --limit 2` makes it.
+        report: Where the rack's page is written after a rebuild, as an fsspec URL; the lineage artifact links to it.
         cellar: A `CellarBlock`, a URL, the name of a saved block, or None for CELLAR_URL.
 
     Returns:
@@ -81,7 +83,10 @@ def rebuild_projects(
     if train is not None and deployment is None:
         one = rebuild_from_base.with_options(retries=retries)
         ended = _RebuildsHere(
-            rack, cellar, lambda todo: one.submit(todo, train, timeout=timeout, limit=limit, cellar=cellar)
+            rack,
+            cellar,
+            lambda todo: one.submit(todo, train, timeout=timeout, limit=limit, cellar=cellar),
+            report,
         ).run()
     elif deployment is not None and train is None:
         ended = _dispatch(rack, deployment, cellar)
@@ -100,6 +105,7 @@ def rebuild_project(
     timeout: float | None = None,
     retries: int = 0,
     limit: str | None = None,
+    report: str | None = None,
     cellar: Where = None,
 ) -> Rebuilt:
     """Do one rebuild of a plan: deploy it on a work pool, and give its name to `rebuild_projects(deployment=…)`.
@@ -117,6 +123,7 @@ def rebuild_project(
         timeout: Seconds that a command may take.
         retries: How often a failed training is tried again within the run.
         limit: A global concurrency limit of which the training takes a slot.
+        report: Where the rack's page is written, as an fsspec URL.
         cellar: A `CellarBlock`, a URL, the name of a saved block, or None for CELLAR_URL.
 
     Returns:
@@ -132,7 +139,7 @@ def rebuild_project(
             plan = plan_rebuilds(str(rebuild.model.rack), cellar=cellar)
             mine = (new for new in plan.rebuilds if new.model == rebuild.model and new.run_key not in done)
             todo = next(mine, None)
-    show_lineage(open_cellar(cellar), rebuild.model.rack)
+    show_lineage(open_cellar(cellar), rebuild.model.rack, report)
     return rebuilt
 
 
@@ -173,10 +180,18 @@ class _RebuildsHere:
         rack: The rack.
         cellar: Where it is.
         start: Starts one.
+        page: Where the rack's page goes at the end, if anywhere.
     """
 
-    def __init__(self, rack: str, cellar: Where, start: Callable[[Rebuild], PrefectFuture[Rebuilt]]) -> None:
+    def __init__(
+        self,
+        rack: str,
+        cellar: Where,
+        start: Callable[[Rebuild], PrefectFuture[Rebuilt]],
+        page: str | None,
+    ) -> None:
         self._rack = rack
+        self._page = page
         self._cellar = cellar
         self._start = start
         self._futures: dict[str, PrefectFuture[Rebuilt]] = {}
@@ -235,7 +250,7 @@ class _RebuildsHere:
         done = [result for result in results if isinstance(result, Rebuilt)]
         failed = [str(result) for result in results if not isinstance(result, Rebuilt)]
         if futures:
-            show_lineage(open_cellar(self._cellar), plan.rack)
+            show_lineage(open_cellar(self._cellar), plan.rack, self._page)
         if failed:
             return Failed(message=f"{len(failed)} of {len(futures)} rebuilds failed: " + "; ".join(failed))
         if not futures:

@@ -25,7 +25,7 @@ from cellar_prefect.assets import refer
 from cellar_prefect.block import Where, open_cellar
 from cellar_prefect.commit import Published, announce_version, publish, withdraw_alias
 from cellar_prefect.holders import mark_lost
-from cellar_prefect.run import holder, origin, run_logger
+from cellar_prefect.run import holder, log_bytes, origin, run_logger
 from cellar_prefect.trainer import ending_commands, trainer
 
 P = ParamSpec("P")
@@ -97,6 +97,7 @@ def register_model(
         "metrics": metrics,
         "notes": notes,
         "origin": origin(),
+        "callback": log_bytes(),
     }
     if model.is_base and base is None:
         registered = opened.register_base(model.rack, path, bump=bump, holder=holder(model), **common)
@@ -169,6 +170,7 @@ def retrain_from_base(
         notes=notes,
         origin=origin(),
         on_progress=show_progress(Model(str(model))),
+        callback=log_bytes(),
     )
     run_logger().info("%s is registered", registered.ref)
     publish(Published(opened, registered.record))

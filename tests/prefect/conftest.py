@@ -27,11 +27,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def _server() -> Iterator[None]:
-    # A first start makes a database: the default of 30 s is not enough on a small machine.
+    # A first start makes a database: the default of 30 s is not enough on a small or busy machine.
     # The server stores what it was told each five seconds, unless it is told otherwise.
     with (
         temporary_settings({PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL: 0.2}),
-        prefect_test_harness(server_startup_timeout=120),
+        prefect_test_harness(server_startup_timeout=300),
         temporary_settings({PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore"}),
     ):
         yield

@@ -3,8 +3,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
+from prefect import flow
+from prefect.blocks.core import Block
+from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL
 from prefect.testing.standard_test_suites import BlockStandardTestSuite
 
 from cellar_core import Cellar, CellarError
@@ -30,6 +34,21 @@ class TestSecrets:
             assert "hush" not in shown
             assert "memory://models" in shown
 
+    def test_are_neither_in_the_database_nor_in_the_parameters_of_a_run(self, api: str) -> None:
+        """Looked for byte by byte, in all that the server has written."""
+        block = CellarBlock(url="memory://at-rest", storage_options=OPTIONS)
+        block.save("at-rest", overwrite=True)
+
+        @flow
+        def look(cellar: CellarBlock) -> bool:
+            return cellar.storage_options.get_secret_value() == OPTIONS
+
+        assert look(block)
+        database = Path(str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()).partition("///")[2])
+        written = b"".join(one.read_bytes() for one in database.parent.glob(f"{database.name}*"))
+        assert b"memory://at-rest" in written
+        assert b"hush" not in written
+
     def test_survive_saving_and_loading(self, api: str) -> None:
         CellarBlock(url="memory://models", storage_options=OPTIONS).save("secrets", overwrite=True)
         loaded = CellarBlock.load("secrets")
@@ -39,6 +58,26 @@ class TestSecrets:
         """Which says here that it has no use for them."""
         with pytest.raises(CellarError, match="client_kwargs"):
             CellarBlock(url="memory://models", storage_options=OPTIONS).cellar()
+
+
+class TestUpgrade:
+    def test_what_an_older_release_has_saved_still_loads(self, api: str) -> None:
+        """A release whose block had the URL only."""
+        older: type[Block] = type(
+            "CellarBlock",
+            (Block,),
+            {"_block_type_slug": "cellar", "_block_type_name": "Cellar", "__annotations__": {"url": str}},
+        )
+        older(url="memory://older").save("older", overwrite=True)
+        loaded = CellarBlock.load("older")
+        assert isinstance(loaded, CellarBlock)
+        assert loaded.cellar().url == "memory://older"
+
+    def test_fields_are_only_added_at_the_end_and_with_a_default(self) -> None:
+        """Their order is part of the schema that Prefect has saved; a new one that is required would not load."""
+        fields = list(CellarBlock.model_fields.items())
+        assert [name for name, _ in fields][:2] == ["url", "storage_options"]
+        assert [name for name, field in fields if field.is_required()] == ["url"]
 
 
 class TestFindingACellar:

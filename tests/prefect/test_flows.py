@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import sys
 import threading
 import time
 from pathlib import Path
@@ -9,21 +11,17 @@ from uuid import UUID
 import pytest
 from prefect import State
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterKey,
-    DeploymentFilter,
-    DeploymentFilterName,
-)
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import FailedRun
 from prefect.flow_engine import run_flow
-from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Running
+from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed, Running
 
 from cellar_core import Cellar, CellarError, Reason, RetrainJob
-from cellar_prefect import plan_rebuilds, rebuild_project, rebuild_projects
+from cellar_prefect import flows, plan_rebuilds, rebuild_project, rebuild_projects
 from cellar_prefect.trainer import RunEnded
-from tests.prefect.helpers import RACK, Payload, train, versions
+from example_flows.demo.prefect_server import until
+from tests.prefect.helpers import RACK, Payload, artifacts, train, versions
 
 pytestmark = pytest.mark.usefixtures("api")
 
@@ -141,14 +139,96 @@ class TestRebuildProjects:
         with pytest.raises(CellarError, match="give train"):
             rebuild_projects(RACK, **options)
 
-    def test_the_plan_is_kept_as_a_table(self, behind: Cellar) -> None:
-        rebuild_projects(RACK, train)
+    def test_a_project_need_not_wait_for_another_to_move_on(
+        self, behind: Cellar, payload: Payload, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """While a is trained, a base is bumped: b and c are built from it, and a has it after its training."""
+        monkeypatch.setattr(flows, "LOOK_AGAIN", 0.2)
+        order: list[str] = []
+
+        def slow_a(job: RetrainJob) -> None:
+            if (job.model.project, str(job.base.version)) == ("a", "1.1"):
+                until(lambda: len(versions(behind, "b")) == 2, timeout=60, what="b on 1.1")
+                behind.register_base(RACK, payload("base three"), bump="minor")
+                until(lambda: "1.2.1" in versions(behind, "b"), timeout=60, what="b on 1.2")
+            train(job)
+            order.append(f"{job.model.project} {job.base.version}")
+
+        assert ends(train=slow_a).name == "Completed"
+        assert order.index("b 1.2") < order.index("a 1.1") < order.index("a 1.2")
+        assert versions(behind, "a") == ["1.0.1", "1.1.1", "1.2.1"]
+
+    def test_each_training_takes_a_slot_of_the_limit(self, behind: Cellar) -> None:
+        working, most = 0, 0
+
+        def counting(job: RetrainJob) -> None:
+            nonlocal working, most
+            working += 1
+            most = max(most, working)
+            time.sleep(0.2)
+            train(job)
+            working -= 1
+
         with get_client(sync_client=True) as client:
-            wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["cellar-plan-vit-vit-l"]))
-            *_, newest = sorted(
-                client.read_artifacts(artifact_filter=wanted), key=lambda one: str(one.created)
-            )
-        assert '"reason": "base_minor"' in str(newest.data)
+            client.upsert_global_concurrency_limit_by_name("one-gpu", 1)
+        assert len(rebuild_projects(RACK, counting, limit="one-gpu")) == 3
+        assert most == 1
+
+    def test_a_limit_that_there_is_not_is_an_error(self, behind: Cellar) -> None:
+        """Prefect's own default is to go on without one."""
+        assert ends(train=train, limit="no-such-limit").name == "Failed"
+        assert versions(behind, "a") == ["1.0.1"]
+
+
+class TestArtifacts:
+    def test_the_plan_with_its_reasons(self, behind: Cellar) -> None:
+        rebuild_projects(RACK, train)
+        rows = json.loads(str(artifacts("cellar-plan-vit-vit-l")[-1].data))
+        assert [
+            (row["project"], row["has"], row["base"], row["decision"], row["reason"]) for row in rows
+        ] == [(name, "1.0.1", "1.1", "rebuild", "base_minor") for name in "abc"]
+        assert rows[0]["why"] == "1.0.1 stands on base 1.0; base 1.1 is newer"
+
+    def test_the_lineage_and_the_page(self, behind: Cellar, tmp_path: Path) -> None:
+        page = tmp_path / "pages" / "vit-l.html"
+        rebuild_projects(RACK, train, report=str(page))
+        lineage = str(artifacts("cellar-lineage-vit-vit-l")[-1].data)
+        assert f"[The whole report]({page})" in lineage
+        assert "| a | 1.1.1 | 1.1 |" in lineage
+        assert "1.1.1" in page.read_text()
+
+    def test_the_progress_of_a_training(self, behind: Cellar) -> None:
+        bars: list[object] = []
+
+        def half(job: RetrainJob) -> None:
+            if job.model.project == "a":
+                for done in (0.25, 0.5):
+                    job.progress(done)
+                    bars.append(artifacts("cellar-progress-vit-vit-l-a")[-1].data)
+            train(job)
+
+        rebuild_projects(RACK, half)
+        assert bars == [25, 50]
+
+    def test_of_a_command_too(self, behind: Cellar) -> None:
+        script = """
+import os, pathlib
+with open(os.environ["CELLAR_PROGRESS"], "a") as file:
+    print('{"progress": 0.75}', file=file)
+pathlib.Path(os.environ["CELLAR_OUTPUT_DIR"], "w").touch()
+"""
+        before = len(artifacts("cellar-progress-vit-vit-l-b"))
+        rebuild_projects(RACK, [sys.executable, "-c", script])
+        *_, bar = bars = artifacts("cellar-progress-vit-vit-l-b")
+        assert (len(bars) - before, bar.data) == (1, 75)
+        assert bar.task_run_id
+
+    def test_one_that_cannot_be_made_fails_no_run(
+        self, behind: Cellar, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (tmp_path / "file").touch()
+        assert ends(train=train, report=str(tmp_path / "file" / "page.html")).name == "Completed"
+        assert "the artifact cellar-lineage-vit-vit-l could not be made" in caplog.text
 
 
 class TestDeadHolders:
@@ -213,6 +293,39 @@ class TestDeployment:
             rebuild_project(**run.parameters)
         assert [versions(behind, name)[-1] for name in "abc"] == ["1.1.1"] * 3
         assert ends(deployment=deployment).message == f"0 new runs of {deployment} for {RACK}"
+
+    def test_a_run_looks_once_more_before_it_ends(
+        self, behind: Cellar, deployment: str, payload: Payload
+    ) -> None:
+        """So a project that an unfinished run has is left to it, whatever was bumped meanwhile."""
+        ends(deployment=deployment)
+        behind.register_base(RACK, payload("base three"), bump="minor")
+        assert ends(deployment=deployment).message == f"0 new runs of {deployment} for {RACK}"
+        (mine,) = [run for run in self.runs(deployment) if run.parameters["rebuild"]["model"] == f"{RACK}/a"]
+        assert mine.name == f"rebuild {RACK}/a onto 1.1"
+        assert str(rebuild_project(**mine.parameters).ref) == f"{RACK}/a/1.2.1"
+        assert versions(behind, "a") == ["1.0.1", "1.2.1"]
+
+    def test_a_failed_rebuild_can_be_asked_for_again_and_a_succeeded_one_runs_once(
+        self, behind: Cellar, deployment: str
+    ) -> None:
+        def broken(job: RetrainJob) -> None:
+            raise ValueError("no data")
+
+        ends(deployment=deployment)
+        (run,) = [run for run in self.runs(deployment) if run.parameters["rebuild"]["model"] == f"{RACK}/a"]
+        with pytest.raises(CellarError, match="no data"):
+            rebuild_project(**{**run.parameters, "train": broken})
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(run.id, Failed(), force=True)
+        assert ends(deployment=deployment).message == f"0 new runs of {deployment} for {RACK}"
+        behind.ask(f"{RACK}/a", "the data is there now")
+        assert ends(deployment=deployment).message == f"1 new runs of {deployment} for {RACK}"
+        again = [run for run in self.runs(deployment) if run.parameters["rebuild"]["model"] == f"{RACK}/a"]
+        (new,) = [one for one in again if one.id != run.id]
+        assert rebuild_project(**new.parameters).outcome == "built"
+        assert rebuild_project(**new.parameters).outcome == "already"
+        assert versions(behind, "a") == ["1.0.1", "1.1.1"]
 
     def test_a_run_that_ended_before_it_began_is_replaced_but_not_for_ever(
         self, behind: Cellar, deployment: str

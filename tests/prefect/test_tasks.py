@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import re
 import sys
 import threading
 from pathlib import Path
@@ -18,6 +19,7 @@ from pydantic import BaseModel
 import cellar_prefect
 from cellar_core import Cellar, CellarError, RetrainJob
 from cellar_core.choose import NoSuchVersion
+from cellar_core.progress import lines
 from cellar_core.trainer import TrainerFailed
 from cellar_prefect import (
     CellarBlock,
@@ -28,6 +30,7 @@ from cellar_prefect import (
     register_model,
     resolve_model,
     retrain_from_base,
+    run,
 )
 from cellar_prefect.run import holder, last_try
 from cellar_prefect.tasks import may_help
@@ -224,9 +227,19 @@ class TestRetrain:
 
         with caplog.at_level("INFO", logger="prefect"):
             retrain_from_base.fn(f"{RACK}/a", slow)
-        lines = [record.getMessage() for record in caplog.records if "% done" in record.getMessage()]
-        assert len(lines) == 11
-        assert lines[-1] == f"{RACK}/a: 100 % done, loss 0"
+        told = [record.getMessage() for record in caplog.records if "% done" in record.getMessage()]
+        assert len(told) == 11
+        assert told[-1] == f"{RACK}/a: 100 % done, loss 0"
+
+    def test_how_many_bytes_are_done_is_in_the_log(
+        self, no_api: None, behind: Cellar, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(run, "lines", lambda say: lines(say, every=1e-9))
+        with caplog.at_level("INFO", logger="prefect"):
+            retrain_from_base.fn(f"{RACK}/a", train)
+        told = [record.getMessage() for record in caplog.records if record.name.startswith("prefect")]
+        for verb in (f"{RACK}/base/1.1: .* fetched", f"{RACK}/a: .* digested", f"{RACK}/a: .* sent"):
+            assert re.search(verb, "\n".join(told))
 
 
 class TestPlan:
