@@ -71,10 +71,13 @@ def pin(store: Store, chosen: Spot, bump: Bump, holder: str) -> Spot:
     # Of each kind one: a task may make a minor bump and then a major one.
     key = layout.pinned_line(model, digest_json(holder, bump))
     ours = canonical({"schema": 1, "line": chosen.line.stem[0], "holder": holder})
-    if store.create(key, ours):
-        return chosen
+    standing = None
+    while standing is None:  # it stands: what reads as absent is stale, and must not let the line go
+        if store.create(key, ours):
+            return chosen
+        standing = store.read(key)
     try:
-        line = Line(model, (int(json.loads(store.read(key) or ours)["line"]),))
+        line = Line(model, (int(json.loads(standing)["line"]),))
     except (ValueError, KeyError, TypeError):
         raise Unreadable(f"{key} names no line; restore it from a backup") from None
     return chosen if line == chosen.line else Spot(line, above=_above(line, bump))

@@ -45,7 +45,7 @@ def record(store: Store, ref: Ref) -> Record:
 
 def catalog(store: Store, model: Model) -> Catalog:
     """What exists of *model*, and of its base: a project's version stands only as long as its base does."""
-    listings = [store.find(layout.records(one)) for one in {model, model.rack.base}]
+    listings = [store.find(layout.records(one)) for one in dict.fromkeys((model, model.rack.base))]
     return Catalog({key: size for found in listings for key, size in found.items()})
 
 

@@ -291,7 +291,9 @@ class Registrar:
         for number in range(line.first, line.number(ref.version) or line.first):
             lower = line.at(number)
             claim = self._read_claim(layout.claim(lower))
-            if claim and claim.request == draft.request and (record := self.void(lower)):
+            if claim is None:  # no number is claimed before those below it: what reads as absent is stale
+                raise StoreUnavailable(f"the claim of {lower} cannot be read just now; try again")
+            if claim.request == draft.request and (record := self.void(lower)):
                 return record
         return None
 

@@ -81,6 +81,13 @@ SMALL: dict[str, Callable[[], Setting]] = {
     "a minor and a major bump, one fault": lambda: _registering(
         bump("A1"), bump("B1"), faults=1, again=bump, allowed=(BumpConflict,)
     ),
+    "a holder's bump tried twice and a major one, one stale absence": lambda: _registering(
+        *(bump("A1"), bump("A2"), bump("B1")),
+        faults=1,
+        kinds=frozenset(["absent"]),
+        again=bump,
+        allowed=(BumpConflict,),
+    ),
     "a content, a void and a reader": lambda: _registering(on_line("A1"), voiding(), read("reader", REAL)),
     "two runs of one holder, one fault": lambda: _rebuilding(
         "one", "one", kinds=frozenset(["crash", "happened", "conflict"])
