@@ -14,11 +14,11 @@ from airflow.sdk.plugins_manager import AirflowPlugin
 from cellar_airflow.settings import PAGES
 
 ICON = (
-    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='none' stroke='{}'"
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='none' stroke='%23d0587f'"
     " stroke-width='2' stroke-linejoin='round'%3E%3Cpath d='M10 2h4v6q4 2 4 6v8H6v-8q0-4 4-6zM6 14h12v5H6z'/%3E"
     "%3C/svg%3E"
 )
-"""A bottle."""
+"""A bottle, in a colour that is seen on a light, a dark and a chosen entry."""
 
 
 async def pages(
@@ -44,7 +44,6 @@ class CellarPlugin(AirflowPlugin):
             "destination": "nav",
             "nav_top_level": True,
             "url_route": PAGES,
-            "icon": ICON.format("%23333"),
-            "icon_dark_mode": ICON.format("%23ddd"),
+            "icon": ICON,
         }
     ]
