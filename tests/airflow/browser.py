@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import pytest
 from websockets.sync.client import connect
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -33,7 +34,8 @@ class Browser:
 
     def __init__(self, profile: Path) -> None:
         found = next(filter(None, map(shutil.which, NAMES)), None)
-        assert found, f"no browser here ({', '.join(NAMES)}); on Debian: apt-get install chromium"
+        if found is None:
+            pytest.skip("there is no Chromium")  # on Debian: apt-get install chromium
         self.complaints: list[str] = []
         self._profile = profile
         self._command = [
