@@ -14,6 +14,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
@@ -91,7 +92,7 @@ class Cache:
         """Put *file* at *path*: from the cache, or by *fetch*, and then it is kept."""
         if self._copy_out(file, path, on_bytes):
             return
-        with self._turn(file) as part:
+        with self._turn(file, on_bytes) as part:
             if part is None:
                 fetch(file, path, on_bytes)
             elif not self._copy_out(file, path, on_bytes):  # nobody has fetched it meanwhile
@@ -142,10 +143,10 @@ class Cache:
         return False
 
     @contextmanager
-    def _turn(self, file: FileEntry) -> Iterator[Path | None]:
+    def _turn(self, file: FileEntry, on_bytes: OnBytes) -> Iterator[Path | None]:
         """Wait while another fetches *file*; gives the place for it, or None if it is not to be kept."""
         part = self._place(file).with_suffix(".part")
-        lock = self._try(lambda: self._wait(part)) if file.size <= self._size else None
+        lock = self._try(lambda: self._wait(part, on_bytes)) if file.size <= self._size else None
         try:
             yield part if lock else None
         finally:
@@ -155,23 +156,26 @@ class Cache:
                     Path(lock.lock_file).unlink(missing_ok=True)
                 lock.release()
 
-    def _wait(self, part: Path) -> BaseFileLock | None:
+    def _wait(self, part: Path, on_bytes: OnBytes) -> BaseFileLock | None:
         """Take the lock of *part*; None if whoever has it is stuck."""
         from filelock import FileLock, Timeout
 
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = FileLock(part.with_suffix(".lock"))
-        while True:
+        for second in count():
             try:
-                lock.acquire(timeout=PATIENCE)
+                lock.acquire(timeout=1)
             except Timeout:
+                on_bytes(0)  # raises if this pull has failed meanwhile, or was interrupted
                 if _is_stale(part):
                     _log.warning("another process is stuck getting %s; getting it too", part.stem)
                     return None
-                _log.info("waiting for another process, which is getting %s", part.stem)
+                if second % PATIENCE == 0:
+                    _log.info("waiting for another process, which is getting %s", part.stem)
             else:
                 part.touch()
                 return lock
+        raise AssertionError("time has no end")
 
     def _keep(self, file: FileEntry, path: Path, part: Path) -> None:
         if not self._make_room(file.size):

@@ -5,20 +5,16 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from cellar_core import layout
 from cellar_core.cache import Cache
 from cellar_core.digest import algorithm, digest_stream
 from cellar_core.errors import CellarError, listing
-from cellar_core.payload import TEMPORARY, WORKERS
+from cellar_core.payload import TEMPORARY, at_once
 from cellar_core.record import FileEntry, Record
 from cellar_core.store import Store
-
-T = TypeVar("T")
 
 __all__ = ["PayloadCorrupt", "PayloadMissing", "TargetExists", "pull", "verify"]
 
@@ -55,7 +51,7 @@ def pull(
         copy = partial(cache.get, copy)
     try:
         arriving.mkdir()
-        _each_file(record, lambda entry: copy(entry, arriving / entry.path, on_bytes))
+        at_once(lambda entry, told: copy(entry, arriving / entry.path, told), record.files, on_bytes)
         arriving.rename(target)
     except OSError:
         _refuse_taken(target)  # by somebody who was faster
@@ -74,7 +70,7 @@ def verify(store: Store, record: Record, on_bytes: Callable[[int], object] = lam
     """Digest a version's stored files; raises PayloadMissing or PayloadCorrupt, naming every bad file."""
     bad = [
         problem
-        for problem in _each_file(record, lambda entry: _check(store, record, entry, on_bytes))
+        for problem in at_once(lambda entry, told: _check(store, record, entry, told), record.files, on_bytes)
         if problem
     ]
     if bad:
@@ -82,11 +78,6 @@ def verify(store: Store, record: Record, on_bytes: Callable[[int], object] = lam
             PayloadMissing if all(isinstance(problem, PayloadMissing) for problem in bad) else PayloadCorrupt
         )
         raise bad[0] if len(bad) == 1 else kind(f"{len(bad)} files of {record.ref}: {listing(bad)}")
-
-
-def _each_file(record: Record, act: Callable[[FileEntry], T]) -> list[T]:
-    with ThreadPoolExecutor(WORKERS) as pool:
-        return list(pool.map(act, record.files))
 
 
 def _copy(

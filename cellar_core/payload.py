@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from cellar_core.digest import digest_stream
 from cellar_core.errors import CellarError
@@ -26,9 +26,13 @@ __all__ = [
     "Output",
     "Payload",
     "SourceChanged",
+    "at_once",
     "chunks",
     "scan",
 ]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 CHUNK = 8 * 2**20
 """How many bytes a store that is far away is sent, or asked for, at once."""
@@ -80,7 +84,11 @@ class Payload:
             files: Which, by key.
             on_bytes: Called with each number of bytes that was sent, from several threads.
         """
-        _at_once(lambda key: store.upload(self.root / files[key].path, key, files[key], on_bytes), files)
+        at_once(
+            lambda key, told: store.upload(self.root / files[key].path, key, files[key], told),
+            files,
+            on_bytes,
+        )
 
 
 class Output(Payload):
@@ -96,13 +104,54 @@ class Output(Payload):
         links = {key: file for key, file in files.items() if (self.root / file.path).is_symlink()}
         super().send(store, links, on_bytes)  # as long as what they lead to is there
         moved = files.keys() - links.keys()
-        _at_once(lambda key: store.move(self.root / files[key].path, key, files[key], on_bytes), moved)
+        at_once(
+            lambda key, told: store.move(self.root / files[key].path, key, files[key], told), moved, on_bytes
+        )
 
 
-def _at_once(act: Callable[[str], object], keys: Iterable[str]) -> None:
-    with ThreadPoolExecutor(WORKERS) as pool:
-        for _ in pool.map(act, keys):
-            pass
+class _Ended(Exception):
+    """Another file has failed, or somebody has interrupted: this one is not worth its bytes any more."""
+
+
+def at_once(
+    act: Callable[[T, Callable[[int], object]], R], items: Iterable[T], on_bytes: Callable[[int], object]
+) -> list[R]:
+    """Do something with many files, several at once; what *act* answers, in their order.
+
+    As soon as one fails, or somebody interrupts, the others end too, at their next piece: a file may be of 100 GB.
+
+    Args:
+        act: What to do with one, and what to call with each number of bytes.
+        items: The files.
+        on_bytes: Called with each number of bytes, from several threads.
+    """
+    errors: list[BaseException] = []
+
+    def go_on() -> None:
+        if errors:
+            raise _Ended
+
+    def told(count: int) -> None:
+        go_on()
+        on_bytes(count)
+
+    def run(item: T) -> R:
+        try:
+            go_on()
+            return act(item, told)
+        except BaseException as error:
+            errors.append(error)
+            raise
+
+    try:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            try:
+                return list(pool.map(run, items))
+            except BaseException as error:
+                errors.append(error)
+                raise
+    except _Ended:
+        raise errors[0] from errors[0].__cause__
 
 
 def scan(
@@ -132,11 +181,10 @@ def scan(
         raise InvalidPayload(f"{top} is empty; give the directory that training wrote")
     _one_spelling([path.relative_to(top).as_posix() for path in paths], top)
     on_size(sum(path.stat().st_size for path in paths))
-    with ThreadPoolExecutor(WORKERS) as pool:
-        entries = tuple(
-            pool.map(lambda path: _entry(path, path.relative_to(top).as_posix(), on_bytes), paths)
-        )
-    return Payload(top, entries)
+    entries = at_once(
+        lambda path, told: _entry(path, path.relative_to(top).as_posix(), told), paths, on_bytes
+    )
+    return Payload(top, tuple(entries))
 
 
 def chunks(path: Path, size: int | None = None) -> Iterator[bytes]:

@@ -439,7 +439,7 @@ class TestInterrupted:
         child = self.start(lambda: place.cellar(pause=WAIT).pull(BASE, tmp_path / "stopped"))
         try:
             self.wait_for(lambda: len(place.got()) == 2)
-            monkeypatch.setattr(cache, "PATIENCE", 0.5)
+            monkeypatch.setattr(cache, "PATIENCE", 0.1)
             assert place.pull("one") == FILES
             assert "another process is stuck getting" in caplog.text
         finally:

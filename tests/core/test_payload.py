@@ -1,13 +1,18 @@
-"""Scanning a directory: every file, several at once, in constant memory."""
+"""Scanning a directory: every file, several at once, in constant memory; and doing anything with many files."""
 
 from __future__ import annotations
 
+import signal
 import threading
+import time
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from cellar_core.digest import digest_stream
-from cellar_core.payload import CHUNK, scan
+from cellar_core.payload import CHUNK, WORKERS, at_once, scan
 from cellar_core.record import tree_digest
 from tests.core.helpers import WAIT, write
 
@@ -56,3 +61,64 @@ def test_files_in_parallel(tmp_path: Path) -> None:
     path = write(tmp_path / "out", "one", other="two")
     both = threading.Barrier(2)
     scan(path, lambda count: both.wait(WAIT) and None)
+
+
+class TestAtOnce:
+    """Many files at once, of which one fails."""
+
+    def test_order(self) -> None:
+        """The answers are in the order of the items, whichever is done first."""
+        counts: list[int] = []
+
+        def act(item: int, told: Callable[[int], object]) -> int:
+            time.sleep((5 - item) / 100)
+            told(item)
+            return item
+
+        assert at_once(act, range(5), counts.append) == list(range(5))
+        assert sorted(count for count in counts if count) == [1, 2, 3, 4]
+
+    def test_the_others_end_too(self) -> None:
+        """What fails is told, and no other file goes on, however large: also when it is not the first of them."""
+        begun = threading.Barrier(4)
+
+        def act(item: int, told: Callable[[int], object]) -> None:
+            begun.wait(WAIT)
+            if item == 2:
+                raise ValueError("the third") from KeyError("why")
+            end = time.monotonic() + WAIT
+            while time.monotonic() < end:
+                told(1)
+                time.sleep(0.01)
+            pytest.fail("it went on")
+
+        with pytest.raises(ValueError, match="the third") as caught:
+            at_once(act, range(4), lambda count: None)
+        assert isinstance(caught.value.__cause__, KeyError)
+
+    def test_what_waits_is_not_begun(self) -> None:
+        """Nor is another one begun."""
+        begun: list[int] = []
+
+        def act(item: int, told: Callable[[int], object]) -> None:
+            begun.append(item)
+            raise ValueError("no")
+
+        with pytest.raises(ValueError, match="no"):
+            at_once(act, range(1000), lambda count: None)
+        assert len(begun) <= 2 * WORKERS
+
+    def test_interrupted(self) -> None:
+        """An interrupt ends all of them at their next piece."""
+
+        def act(item: int, told: Callable[[int], object]) -> None:
+            if item == 0:
+                signal.raise_signal(signal.SIGINT)  # Python handles it in the main thread
+            end = time.monotonic() + WAIT
+            while time.monotonic() < end:
+                told(1)
+                time.sleep(0.01)
+            pytest.fail("it went on")
+
+        with pytest.raises(KeyboardInterrupt):
+            at_once(act, range(2), lambda count: None)
