@@ -13,7 +13,7 @@ from http import HTTPStatus
 from cellar_core.errors import CellarError
 from cellar_core.store.base import StoreRefused, StoreUnavailable
 
-__all__ = ["is_of_store", "passes", "told"]
+__all__ = ["is_beyond", "is_of_store", "passes", "told"]
 
 _CLIENTS = {
     "adlfs",
@@ -50,6 +50,11 @@ _PASSING_NAMES = {
 def is_of_store(error: Exception) -> bool:
     """Whether *error* is the store's or the network's word, and no mistake in the program."""
     return isinstance(error, (OSError, ValueError)) or _root(type(error)) in _CLIENTS
+
+
+def is_beyond(error: Exception) -> bool:
+    """Whether an object has no bytes in the range that was asked for: it is shorter."""
+    return any(_status(one) == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE for one in _chain(error))
 
 
 def passes(error: BaseException) -> bool:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from cellar_core.payload import CHUNK
 from cellar_core.record import FileEntry
 from cellar_core.store.base import Store, checked
-from cellar_core.store.failures import is_of_store, passes, told
+from cellar_core.store.failures import is_beyond, is_of_store, passes, told
 
 if TYPE_CHECKING:
     from fsspec.asyn import AsyncFileSystem
@@ -31,8 +31,10 @@ __all__ = ["FileSystem", "ObjectStore"]
 FileSystem: TypeAlias = "Callable[..., AsyncFileSystem]"
 """What makes an fsspec file system out of storage options; a function that can be pickled."""
 
-PIECES = 6
-"""How many pieces of 8 MiB are in memory at once, however many files are under way."""
+PIECES = 4
+"""How many pieces of 8 MiB are in memory at once, however many files are under way; a client may copy each."""
+SMALL = 2**20
+"""Up to so many bytes, an object does not count among them."""
 AHEAD = 4
 """How many pieces of one file are in flight."""
 PAUSES = (0.2, 0.5, 1.0, 2.0)
@@ -72,6 +74,9 @@ class ObjectStore(Store):
         self._options = dict(options)
         self._filesystem = filesystem
         self._opened: Session | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": None}
 
     @property
     def _session(self) -> Session:
@@ -139,19 +144,22 @@ class ObjectStore(Store):
         return {key: size for key, size in sizes.items() if key.startswith(prefix)}
 
     def chunks(self, key: str, size: int) -> Iterator[bytes]:
-        if size == 0:
-            with self._telling(key):
-                yield self._get(key)
-            return
         # One byte more than there should be: an object that is too long shows.
-        ends = [(start, min(start + CHUNK, size + 1)) for start in range(0, size, CHUNK)]
-        yield from self._in_order([partial(self._range, key, start, end) for start, end in ends])
+        if size <= SMALL:
+            yield self._range(key, 0, size + 1)
+            return
+        starts = range(0, size, CHUNK)
+        ends = [*starts[1:], size + 1]
+        yield from self._in_order(
+            [partial(self._range, key, start, end) for start, end in zip(starts, ends, strict=True)]
+        )
 
     def upload(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
         with self._telling(key):
             if expected.size <= CHUNK:
-                data = b"".join(checked(source, expected, on_bytes))
-                self._fs.pipe_file(self._path(key), data)
+                with self._session.pieces if expected.size > SMALL else contextlib.nullcontext():
+                    data = b"".join(checked(source, expected, on_bytes))
+                    self._fs.pipe_file(self._path(key), data)
             else:
                 self._send(source, key, expected, on_bytes)
 
@@ -165,20 +173,26 @@ class ObjectStore(Store):
 
     def _range(self, key: str, start: int, end: int) -> bytes:
         with self._telling(key):
-            data: bytes = self._fs.cat_file(self._path(key), start=start, end=end)
+            try:
+                data: bytes = self._fs.cat_file(self._path(key), start=start, end=end)
+            except Exception as error:
+                if not is_beyond(error):
+                    raise
+                return b""
         return data
 
     def _send(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
         """Send a large file in pieces; closing the stream makes it visible, so that is done last, or never."""
-        stream = self._fs.open(self._path(key), "wb", block_size=CHUNK)
-        try:
-            for piece in checked(source, expected, on_bytes):
-                stream.write(piece)
-        except BaseException:
-            stream.discard()
-            stream.closed = True  # else its destructor would finish the upload
-            raise
-        stream.close()
+        with self._session.pieces:
+            stream = self._fs.open(self._path(key), "wb", block_size=CHUNK)
+            try:
+                for piece in checked(source, expected, on_bytes):
+                    stream.write(piece)
+            except BaseException:
+                stream.discard()
+                stream.closed = True  # else its destructor would finish the upload
+                raise
+            stream.close()
 
     def _in_order(self, gets: list[Callable[[], bytes]]) -> Iterator[bytes]:
         """The answers of *gets* in their order, while the next few are under way."""
