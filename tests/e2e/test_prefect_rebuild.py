@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Cancelling
 
 from cellar_core import Cellar, Reason
-from example_flows.demo.prefect_server import Child, PrefectServer, ServedFlow, until
+from example_flows.demo.prefect_server import PrefectServer, ServedFlow, until
 
 EXAMPLES = Path(__file__).parents[2] / "example_flows"
 RACK = "vit/vit-l"
@@ -38,25 +37,6 @@ if __name__ == "__main__":
         parameters={{"rack": "vit/vit-l", "train": {train!r}}},
         triggers=[base_bumped("vit/vit-l", debounce={debounce})],
         interval={interval},
-    )
-"""
-ON_A_WORK_POOL = """
-from pathlib import Path
-from prefect.types.entrypoint import EntrypointType
-from cellar_prefect import base_bumped, rebuild_project, rebuild_projects
-
-if __name__ == "__main__":
-    rebuild_project.deploy(
-        "gpu",
-        work_pool_name="gpu",
-        entrypoint_type=EntrypointType.MODULE_PATH,
-        parameters={"train": "train:train"},
-        job_variables={"working_dir": str(Path.cwd())},  # where train.py is, for a process
-    )
-    rebuild_projects.serve(
-        "dispatcher",
-        parameters={"rack": "vit/vit-l", "deployment": "rebuild-project/gpu"},
-        triggers=[base_bumped("vit/vit-l")],
     )
 """
 PUBLISH = """
@@ -198,39 +178,6 @@ def test_a_burst_of_bumps_is_one_run_when_debounced(server: PrefectServer, place
         )
         assert len(until(lambda: ended(served), timeout=60, what="the flow run to end")) == 1
         assert [place.versions(project) for project in PROJECTS] == [["1.0.1", "1.3.1"]] * 2
-
-
-@pytest.fixture
-def worker(server: PrefectServer, place: Place) -> Iterator[Child]:
-    """A worker of a process pool, made by its first start."""
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "gpu", "--type", "process"]
-    child = Child(
-        command, log=place.directory / "worker.log", env={**server.env, "CELLAR_URL": place.cellar.url}
-    )
-    try:
-        with server.client() as client:
-            until(
-                lambda: child.check() or client.read_work_pools(),
-                timeout=60,
-                what="the worker to make its pool",
-            )
-        yield child
-    finally:
-        child.stop()
-
-
-def test_each_rebuild_can_be_a_run_on_a_work_pool(server: PrefectServer, place: Place, worker: Child) -> None:
-    script = place.script(ON_A_WORK_POOL)
-    with serving(server, script, place.cellar, "dispatcher") as served:
-        place.bump(served, "base two")
-        until(
-            lambda: worker.check() or place.rebuilt("1.1.1"),
-            timeout=120,
-            what="the worker to rebuild the projects",
-        )
-        runs = {str(place.cellar.resolve(f"{RACK}/{project}").origin.run["run"]) for project in PROJECTS}
-        assert len(runs) == len(PROJECTS)
-        assert runs.isdisjoint(str(run.id) for run in served.flow_runs())
 
 
 def test_the_examples_tell_one_story(server: PrefectServer, tmp_path: Path) -> None:
