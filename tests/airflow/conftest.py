@@ -18,7 +18,7 @@ from cellar_core import Cellar
 from example_flows.demo.airflow_server import AirflowServer
 from tests.readme import write_script
 
-# Like whatever is named for an orchestrator that is not installed; `make test-airflow` has all of these.
+# What is about another package has no place where that is not installed, as with the orchestrators themselves.
 NEEDED = {
     "test_openlineage.py": ["airflow.providers.openlineage"],
     "test_storage_conn.py": ["airflow.providers.amazon", "s3fs", "moto"],
@@ -26,6 +26,8 @@ NEEDED = {
 collect_ignore = [file for file, modules in NEEDED.items() if not all(map(find_spec, modules))]
 
 HERE = Path(__file__).parent
+SECRETS = ("hidden-endpoint", "hidden-key", "hidden-secret", "hidden-password")
+"""Values in the options of the connection `cellar_secret`."""
 EXAMPLES = HERE.parents[1] / "example_flows"
 
 
@@ -93,6 +95,12 @@ class World:
     def tasks(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
         return {name(task): task for task in self.airflow.tasks(dag_id, run_id)}
 
+    def rendered(self, task: dict[str, Any]) -> dict[str, Any]:
+        """The templated fields of a task as Airflow shows them."""
+        path = f"dags/{task['dag_id']}/dagRuns/{task['dag_run_id']}/taskInstances/{task['task_id']}"
+        fields: dict[str, Any] = self.airflow.get(path)["rendered_fields"]
+        return fields
+
     def xcom(self, task: dict[str, Any]) -> Any:
         """What a task returned."""
         path = f"dags/{task['dag_id']}/dagRuns/{task['dag_run_id']}/taskInstances/{task['task_id']}"
@@ -108,6 +116,15 @@ class World:
 def name(task: dict[str, Any]) -> str:
     task_id: str = task["task_id"]
     return task_id if task["map_index"] < 0 else f"{task_id}[{task['map_index']}]"
+
+
+def secret_connection() -> dict[str, Any]:
+    """A bucket at an address where nobody listens, so that errors speak of it."""
+    endpoint, key, secret, password = SECRETS
+    storage = {"client_kwargs": {"endpoint_url": f"http://127.0.0.1:1/{endpoint}"}}
+    secrets = {"key": key, "secret": secret, "config_kwargs": {"proxies_config": {"password": password}}}
+    extra = {"storage_options": storage, "secret_storage_options": json.dumps(secrets)}
+    return {"conn_type": "cellar", "host": "s3://cellars/secret", "extra": extra}
 
 
 @pytest.fixture(scope="session")
@@ -126,8 +143,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         "AIRFLOW__CELLAR__POLL_INTERVAL": "1",
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW_CONN_CELLAR_DEFAULT": json.dumps({"conn_type": "cellar", "host": cellar.url}),
+        "AIRFLOW_CONN_CELLAR_SECRET": json.dumps(secret_connection()),
         "CELLAR_URL": cellar.url,  # for what the examples do on the command line
         "CELLAR_SWITCHES": str(directory / "switches"),
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
+            {"type": "file", "log_file_path": str(directory / "lineage.jsonl"), "append": True}
+        ),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     }
     with AirflowServer(directory / "home", dags, env=env) as airflow:

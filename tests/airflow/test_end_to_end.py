@@ -96,6 +96,26 @@ def test_a_burst_of_bumps_ends_on_the_newest_base(world: World) -> None:
     assert {run["state"] for run in world.airflow.runs(dag_id)} == {"success"}
 
 
+def test_examples_train_elsewhere(world: World) -> None:
+    """Both ways: one command that does it all, and the training alone between resolving and registering."""
+    world.rack("else/where", "projectA", "projectB")
+    newest = bump(world, "else/where")
+    model = "else/where/projectA"
+    state, tasks = world.run("elsewhere_in_a_pod", model=model)
+    assert state == "success", world.log(tasks["retrain"])
+    assert f"registered {model}/1.1.1, made from {newest}" in world.log(tasks["retrain"])
+    assert world.xcom(tasks["result"])["ref"] == f"{model}/1.1.1"
+
+    model = "else/where/projectB"
+    (world.directory / "files/else").mkdir()
+    state, tasks = world.run("elsewhere_in_steps", model=model, shared=str(world.directory / "files/else"))
+    assert state == "success", world.log(tasks["train"])
+    registered = world.xcom(tasks["register"])
+    assert (registered["ref"], registered["created"]) == (f"{model}/1.1.1", True)
+    assert registered["record"]["parent"]["ref"] == newest
+    assert registered["record"]["notes"] == "trained elsewhere"
+
+
 @pytest.mark.parametrize("project", ["projectA", "projectB"])
 def test_examples_register_retrain_and_resolve(world: World, project: str) -> None:
     """Each example file is copied as it is, and does what it says."""

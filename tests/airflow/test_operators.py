@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +47,20 @@ def test_an_outlet_leaves_the_watcher_where_it_is(world: World) -> None:
     assert [task["dag_id"] for task in asset["producing_tasks"]] == ["register_bases"]
 
 
+def test_however_many_dags_watch_a_rack_one_trigger_looks(world: World) -> None:
+    """Two files have a DAG with this schedule, and one of them registers it as well."""
+    for dag_id in ("told_of_known", "also_told_of_known", "register_bases"):
+        world.airflow.wait_for_dag(dag_id)
+    triggers = """
+        SELECT trigger_id FROM asset_watcher JOIN asset ON asset.id = asset_watcher.asset_id
+        WHERE asset.uri LIKE '%/ops/known/base'
+    """
+    with closing(sqlite3.connect(f"file:{world.airflow.home / 'airflow.db'}?mode=ro", uri=True)) as database:
+        assert len(database.execute(triggers).fetchall()) == 1
+    log = world.airflow.log_file("triggerer")
+    assert log.read_text().count("Looking at ops/known every") == 1
+
+
 def test_registering_the_same_again_is_the_same_version(world: World) -> None:
     first = world.base("ops/known", "the same")
     state, tasks = world.run(
@@ -63,6 +79,10 @@ def test_the_verbs_one_after_the_other(world: World) -> None:
     assert (base["ref"], project["ref"]) == ("ops/chain/base/0.1", "ops/chain/projectA/0.1.1")
     assert project["record"]["recipe"] == {**project["record"]["recipe"], "seed": 7}
     assert project["record"]["notes"] == "by chain_of_verbs"
+
+    shown = world.rendered(tasks["project"])
+    assert (shown["base"], shown["recipe"]) == ("ops/chain/base/0.1", {"seed": 7})
+    assert "chain_of_verbs trains" in world.rendered(tasks["by_command"])["command"][2]
 
     by_command = world.xcom(tasks["by_command"])
     assert by_command["record"]["parent"] == {"ref": "ops/chain/base/0.1", "tree": base["record"]["tree"]}
@@ -93,6 +113,27 @@ def test_what_a_retry_cannot_help_is_not_retried(world: World) -> None:
         "of_a_base": ("failed", 1),
     }
     assert "there is no rack ops/nowhere" in world.log(tasks["no_such_rack"])
+
+
+def test_an_alias_follows_what_has_succeeded(world: World) -> None:
+    """One callback is a task's, which its worker runs; the other is the whole run's."""
+    world.rack("ops/promote", "projectA")
+    model, first = "ops/promote/projectA", "ops/promote/projectA/1.0.1"
+    _, tasks = world.run("promoting", ref=first, good=True)
+    assert f"{model}@production is 1.0.1 from now on" in world.log(tasks["integration_tests"])
+    world.airflow.wait_for(lambda: len(world.cellar.aliases(model)) == 2, 60, "the callback of the run")
+    aliases = world.cellar.aliases(model)
+    assert {name: str(ref) for name, ref in aliases.items()} == {"production": first, "released": first}
+
+    second = world.cellar.register_project(model, world.files("broken"), base="ops/promote/base/1.0").ref
+    state, _ = world.run("promoting", ref=str(second), good=False)
+    assert state == "failed"
+    assert world.cellar.aliases(model) == aliases
+
+    state, tasks = world.run("promoting", ref="ops/promote/projectA/7.7.7", good=True)
+    assert state == "success"
+    assert "there is no ops/promote/projectA/7.7.7" in world.log(tasks["integration_tests"])
+    assert world.cellar.aliases(model) == aliases
 
 
 @pytest.mark.parametrize("dag_id", ["long_training", "too_long_training"])

@@ -6,7 +6,7 @@ import json
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import airflow
 import jsonschema
@@ -14,6 +14,9 @@ import pytest
 
 import cellar_airflow
 from cellar_airflow.get_provider_info import get_provider_info
+
+if TYPE_CHECKING:
+    from tests.airflow.conftest import World
 
 INFO = get_provider_info()
 
@@ -48,6 +51,22 @@ def test_everything_that_is_named_is_there(path: str) -> None:
 @pytest.mark.parametrize("name", cellar_airflow.__all__)
 def test_public_names_load_and_are_documented(name: str) -> None:
     assert getattr(cellar_airflow, name).__doc__
+
+
+def test_airflow_lists_the_provider_and_what_it_brings(world: World) -> None:
+    """On the command line, and in what the form for a new connection is made of."""
+    assert "cellar-flows" in world.airflow.cli("providers", "list", "--output", "plain")
+    assert world.airflow.cli("config", "get-value", "cellar", "reannounce_interval").split()[-1] == "600"
+    fields = next(
+        form["extra_fields"]
+        for form in world.airflow.get("../../ui/connections/hook_meta")
+        if form["connection_type"] == "cellar"
+    )
+    assert list(fields) == ["storage_options", "secret_storage_options", "storage_conn_id", "read_only"]
+    assert [name for name, field in fields.items() if field["schema"].get("format") == "password"] == [
+        "secret_storage_options"
+    ]
+    assert fields["read_only"]["schema"]["type"] == ["boolean", "null"]
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +13,19 @@ if TYPE_CHECKING:
 
 def break_config(world: World, rack: str) -> None:
     (world.directory / "cellar" / rack / "config.toml").write_text("[rebuild]\nmax_parallel = 0\n")
+
+
+def test_waits_in_the_triggerer_if_airflow_is_set_so() -> None:
+    """The option is read when the module is imported, as in Airflow's own sensors."""
+    ask = (
+        "from cellar_airflow import BaseBumpedSensor as S; print(S(task_id='s', rack='vit/vit-l').deferrable)"
+    )
+    for value in ("True", "False"):
+        env = {**os.environ, "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": value}
+        done = subprocess.run(
+            [sys.executable, "-c", ask], env=env, capture_output=True, text=True, check=True, timeout=120
+        )
+        assert done.stdout.split()[-1] == value
 
 
 def test_each_mode_ends_as_it_should(world: World) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from airflow.sdk import Param, dag, task
 
-from cellar_airflow import RegisterModel, ResolveModel, RetrainFromBase, base_bumped
+from cellar_airflow import AliasNotifier, RegisterModel, ResolveModel, RetrainFromBase, base_bumped
 
 # Started by the command below, so that there is a process group to end, and not just a process.
 FAMILY = """
@@ -99,6 +99,36 @@ def refusals():
     RetrainFromBase(task_id="of_a_base", model="ops/chain/base", train=print, **patience)
 
 
+@dag(schedule=None, params={"path": Param("", type="string")})
+def lineage():
+    """Each verb once; `test_openlineage.py` reads what was sent of it."""
+    base = RegisterModel(task_id="base", rack="ops/lineage", path="{{ params.path }}", bump="minor")
+    ref = "{{ ti.xcom_pull('base')['ref'] }}"
+    model = "ops/lineage/projectA"
+    project = RegisterModel(task_id="project", model=model, base=ref, path="{{ params.path }}")
+    command = ["cp", "{base_dir}/weights.txt", "{output_dir}/tuned.txt"]
+    retrain = RetrainFromBase(task_id="retrain", model=model, train=command)
+    base >> project >> retrain >> ResolveModel(task_id="resolve", selector=f"{model}@latest")
+
+
+def promote(name: str) -> AliasNotifier:
+    return AliasNotifier(ref="{{ params.ref }}", alias=name)
+
+
+@dag(
+    schedule=None,
+    params={"ref": Param("", type="string"), "good": True},
+    on_success_callback=promote("released"),
+)
+def promoting():
+    @task(on_success_callback=promote("production"))
+    def integration_tests(params):
+        if not params["good"]:
+            raise RuntimeError("the application does not start")
+
+    integration_tests()
+
+
 @dag(schedule=None, params={"pid_file": Param("", type="string")})
 def long_training():
     RetrainFromBase(
@@ -123,5 +153,7 @@ told_of_known()
 told_of_templated()
 chain_of_verbs()
 refusals()
+lineage()
+promoting()
 long_training()
 too_long_training()

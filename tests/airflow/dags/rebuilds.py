@@ -8,9 +8,9 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from airflow.sdk import dag
+from airflow.sdk import dag, task
 
-from cellar_airflow import rebuild_projects
+from cellar_airflow import base_bumped, rebuild_projects
 
 SWITCHES = Path(os.environ.get("CELLAR_SWITCHES", "/nowhere"))
 """A directory in which a test puts files to tell a trainer what to do."""
@@ -54,6 +54,18 @@ def no_plan():
     rebuild_projects("reb/nowhere", train=train)
 
 
+@dag(schedule=base_bumped("ops/known"))
+def also_told_of_known():
+    """Another file than the other DAGs that wait for this base."""
+
+    @task
+    def nothing():
+        pass
+
+    nothing()
+
+
+also_told_of_known()
 mixed()
 retried()
 rules()
