@@ -31,7 +31,7 @@ from cellar_prefect.artifacts import show_lineage, show_plan, show_progress
 from cellar_prefect.block import Where, open_cellar
 from cellar_prefect.commit import Published, announce_version, publish
 from cellar_prefect.holders import mark_lost
-from cellar_prefect.run import holder, last_try, origin, run_logger
+from cellar_prefect.run import holder, last_try, log_bytes, origin, run_logger
 from cellar_prefect.tasks import may_help, plan_rebuilds
 from cellar_prefect.trainer import ending_commands, trainer
 
@@ -163,6 +163,7 @@ def rebuild_from_base(
             last_try=last_try(),
             origin=origin(),
             on_progress=show_progress(rebuild.model),
+            callback=log_bytes(),
         )
     logger.info("%s: %s", rebuilt.outcome, rebuilt.detail)
     if rebuilt.record:
