@@ -82,3 +82,19 @@ def _file_system(directory: Path) -> str:
         return "unknown file system"
     found = [line.split()[1:3] for line in mounts.read_text().splitlines()]
     return max((len(point), kind) for point, kind in found if directory.resolve().is_relative_to(point))[1]
+
+
+def boto3_client(where: Place, threads: int) -> Any:
+    """A client of boto3, the bare client that each place which speaks S3 can be asked by."""
+    import boto3
+    from botocore.config import Config
+
+    options = where.options
+    return boto3.client(
+        "s3",
+        aws_access_key_id=options.get("key"),
+        aws_secret_access_key=options.get("secret"),
+        config=Config(max_pool_connections=threads, s3={"addressing_style": "path"}),
+        region_name="us-east-1",
+        **options.get("client_kwargs", {}),
+    )

@@ -21,45 +21,44 @@ class Catalog:
     looked at only where they decide, because on a disk each costs a ``stat``.
     """
 
-    def __init__(self, sizes: Mapping[str, int]) -> None:
-        self._sizes = sizes
-        self._keys: dict[Model, dict[Version, str]] = defaultdict(dict)
+    def __init__(self, *listings: Mapping[str, int]) -> None:
+        self._found: dict[Model, dict[Version, tuple[Mapping[str, int], str]]] = defaultdict(dict)
         self._yanks: dict[Ref, int] = defaultdict(int)
-        for key in sizes:
-            if (parsed := layout.parse_record(key)) is None:
-                continue
-            ref, yank = parsed
-            if yank:
-                self._yanks[ref] = max(self._yanks[ref], yank)
-            else:
-                self._keys[ref.model][ref.version] = key
+        for sizes in listings:
+            for key in sizes:
+                if (parsed := layout.parse_record(key)) is None:
+                    continue
+                ref, yank = parsed
+                if yank:
+                    self._yanks[ref] = max(self._yanks[ref], yank)
+                else:
+                    self._found[ref.model][ref.version] = sizes, key
 
     @property
     def models(self) -> list[Model]:
         """The models that have a version, base first, then by name."""
-        found = [model for model in self._keys if any(True for _ in self.descending(model))]
+        found = [model for model in self._found if any(True for _ in self.descending(model))]
         return sorted(found, key=lambda model: (not model.is_base, model))
 
     def descending(self, model: Model) -> Iterator[Version]:
         """The committed versions of *model*, the highest first, yanked ones too; looked up one by one."""
-        keys = self._keys.get(model, {})
-        return (
-            version
-            for version in sorted(keys, key=attrgetter("numbers"), reverse=True)
-            if self._sizes[keys[version]] > TOMBSTONE_MOST
-        )
+        numbers = sorted(self._found.get(model, ()), key=attrgetter("numbers"), reverse=True)
+        return (version for version in numbers if self._stands(model, version))
 
     def named(self, model: Model) -> list[Version]:
         """The numbers of *model* that have a record or a tombstone, in no order; nothing is looked up."""
-        return list(self._keys.get(model, ()))
+        return list(self._found.get(model, ()))
 
     def versions(self, model: Model) -> list[Version]:
         """The committed versions of *model*, ascending, yanked ones too."""
         return list(self.descending(model))[::-1]
 
     def __contains__(self, ref: Ref) -> bool:
-        key = self._keys.get(ref.model, {}).get(ref.version)
-        return key is not None and self._sizes[key] > TOMBSTONE_MOST
+        return self._stands(ref.model, ref.version)
+
+    def _stands(self, model: Model, version: Version) -> bool:
+        sizes, key = self._found.get(model, {}).get(version, (None, ""))
+        return sizes is not None and sizes[key] > TOMBSTONE_MOST
 
     def yanks(self, ref: Ref) -> int:
         """How many entries the log of a version's yanks has."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 from cellar_core import layout, names
@@ -45,8 +46,9 @@ def record(store: Store, ref: Ref) -> Record:
 
 def catalog(store: Store, model: Model) -> Catalog:
     """What exists of *model*, and of its base: a project's version stands only as long as its base does."""
-    listings = [store.find(layout.records(one)) for one in dict.fromkeys((model, model.rack.base))]
-    return Catalog({key: size for found in listings for key, size in found.items()})
+    prefixes = dict.fromkeys(layout.records(one) for one in (model, model.rack.base))
+    with ThreadPoolExecutor(len(prefixes)) as pool:
+        return Catalog(*pool.map(store.find, prefixes))
 
 
 def yanks(store: Store, ref: Ref) -> int:

@@ -1,0 +1,220 @@
+"""Plan and resolve at 100, 1,000 and 10,000 versions, against the bare listing of the same keys plus parsing them.
+
+Run it as `python -P benchmarks/listing.py [--store local|s3] [--versions N …] [--rounds N]`.
+
+A third of the versions are the base's, the others those of three projects; their records are written straight into the
+store. The floor lists the prefixes that must be listed and makes a ref of each key. Ours and the floor run in turns;
+the ratio is that of their medians. What reads one known object (an exact ref, an alias) lists nothing of the versions:
+its time must not grow with them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+from benchmarks.places import STORES, Place, boto3_client, machine, place
+from cellar_core import Cellar, layout
+from cellar_core.record import FileEntry, Parent, Record
+from cellar_core.ref import Rack, Ref
+from cellar_core.store import Store
+
+BAR = 1.3
+THREADS = 8
+FLAT = 1.5
+"""So much longer an exact ref may take with the most versions than with the fewest: the noise of one request."""
+RACK = Rack("list/list-l")
+PROJECTS = [RACK.project(name) for name in ("projectA", "projectB", "projectC")]
+DIGEST = f"blake3:{'0' * 64}"
+
+
+def refs(versions: int) -> Iterator[Ref]:
+    """A third bases, on two lines; the others on the last bases of the first line."""
+    bases = max(versions // 3, 2)
+    for number in range(bases):
+        yield RACK.base.at(f"{1 + number % 2}.{number // 2}")
+    for number in range(versions - bases):
+        model = PROJECTS[number % len(PROJECTS)]
+        yield model.at(f"1.{(bases - 1) // 2 - number // 3 % 3}.{number // 9 + 1}")
+
+
+def fill(store: Store, versions: int) -> None:
+    """Write records, as register would."""
+
+    def write(ref: Ref) -> None:
+        base = None if ref.model.is_base else Parent(ref=ref.base, tree=DIGEST)
+        kind = "base" if base is None else "project"
+        file = FileEntry(path="model.bin", size=1, digest=DIGEST)
+        record = Record(ref=ref, kind=kind, identity=DIGEST, tree=DIGEST, files=(file,), parent=base)
+        store.create(layout.record(ref), record.to_bytes())
+
+    with ThreadPoolExecutor(16) as pool:
+        for _ in pool.map(write, refs(versions)):
+            pass
+
+
+class DiskFloor:
+    """A directory, by the calls of the operating system."""
+
+    def __init__(self, where: Place) -> None:
+        self._root = where.url
+
+    def list(self, prefix: str) -> list[str]:
+        """All keys below *prefix*."""
+        found, todo = [], [f"{self._root}/{prefix}"]
+        while todo:
+            try:
+                items = os.scandir(todo.pop())
+            except FileNotFoundError:
+                continue
+            with items:
+                for item in items:
+                    if item.is_dir():
+                        todo.append(item.path)
+                    else:
+                        item.stat()  # what a listing of S3 tells too
+                        found.append(item.path)
+        return [path[len(self._root) + 1 :] for path in found]
+
+    def read(self, key: str) -> bytes:
+        """One object."""
+        return Path(self._root, key).read_bytes()
+
+
+class S3Floor:
+    """A bucket, by boto3."""
+
+    def __init__(self, where: Place) -> None:
+        self._client = boto3_client(where, THREADS)
+        self._bucket, _, root = where.url.partition("://")[2].partition("/")
+        self._root = f"{root}/"
+
+    def list(self, prefix: str) -> list[str]:
+        """All keys below *prefix*."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._root + prefix
+        )
+        return [one["Key"][len(self._root) :] for page in pages for one in page.get("Contents", ())]
+
+    def read(self, key: str) -> bytes:
+        """One object."""
+        data: bytes = self._client.get_object(Bucket=self._bucket, Key=self._root + key)["Body"].read()
+        return data
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is measured: a call of ours, what it lists, and what it reads."""
+
+    name: str
+    ours: Callable[[], object]
+    lists: tuple[str, ...]
+    reads: tuple[str, ...]
+
+    def floor(self, bare: DiskFloor | S3Floor, pool: ThreadPoolExecutor) -> None:
+        """The same requests bare, and parsing."""
+        for key in self.reads:
+            bare.read(key)
+        for keys in pool.map(bare.list, self.lists):
+            for key in keys:
+                layout.parse_record(key)
+
+
+def calls(cellar: Cellar, last: Ref) -> Iterator[Call]:
+    """What is measured."""
+    model = last.model
+    of_model = (layout.records(model), layout.records(RACK.base))
+    newest = layout.record(last)
+    yield Call(
+        "plan",
+        lambda: cellar.plan(RACK),
+        (layout.records(RACK), layout.rebuild_logs(RACK)),
+        (layout.config(RACK),),
+    )
+    for choice in ("latest", "^1"):
+        yield Call(f"@{choice}", partial(cellar.resolve, f"{model}@{choice}"), of_model, (newest,))
+
+
+def flat(cellar: Cellar, last: Ref) -> dict[str, Callable[[], object]]:
+    """What must not grow with the versions."""
+    return {
+        "exact ref": lambda: cellar.resolve(last),
+        "alias": lambda: cellar.resolve(f"{last.model}@production"),
+    }
+
+
+def in_turns(acts: list[Callable[[], object]], rounds: int) -> list[float]:
+    """The median seconds of each; the first round warms all caches."""
+    times: list[list[float]] = []
+    for _ in range(rounds + 1):
+        row = []
+        for act in acts:
+            start = perf_counter()
+            act()
+            row.append(perf_counter() - start)
+        times.append(row)
+    return [median(column) for column in zip(*times[1:], strict=True)]
+
+
+def measure(store: str, versions: int, rounds: int, directory: str | None) -> dict[str, Any]:
+    """Ratios for what lists, seconds for what does not."""
+    with place(store, directory) as where, ThreadPoolExecutor(THREADS) as pool:
+        cellar = Cellar.init(where.url, where.options)
+        cellar.create_rack(RACK)
+        fill(cellar.store, versions)
+        last = max((ref for ref in refs(versions) if ref.model == PROJECTS[0]), key=lambda ref: ref.version)
+        cellar.alias(last.model, "production", last.version)
+        bare = S3Floor(where) if where.url.startswith("s3://") else DiskFloor(where)
+        found = {}
+        for call in calls(cellar, last):
+            ours, floor = in_turns([call.ours, partial(call.floor, bare, pool)], rounds)
+            found[call.name] = {"ms": ours * 1000, "floor_ms": floor * 1000, "ratio": ours / floor}
+        acts = flat(cellar, last)
+        times = in_turns([*acts.values()], rounds)
+        return {
+            "store": where.name,
+            **found,
+            **{name: {"ms": one * 1000} for name, one in zip(acts, times, strict=True)},
+        }
+
+
+def main() -> int:
+    """Measure and print; 1 if a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--store", default="local", help=STORES)
+    parser.add_argument("--versions", type=int, nargs="+", default=[100, 1000, 10000])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--dir", help="where all files go")
+    asked = parser.parse_args()
+    here = machine(Path(asked.dir or tempfile.gettempdir()))
+    print(f"{asked.store}; {here}; medians of {asked.rounds} runs in turns")
+    passed, least = True, dict[str, float]()
+    for versions in asked.versions:
+        for name, facts in measure(asked.store, versions, asked.rounds, asked.dir).items():
+            if name == "store":
+                continue
+            if "ratio" in facts:
+                good, told = facts["ratio"] <= BAR, f"{facts['ratio']:.2f} times the floor (bar {BAR})"
+            else:
+                growth = facts["ms"] / least.setdefault(name, facts["ms"])
+                good, told = growth <= FLAT, f"{growth:.2f} times that of the fewest versions (bar {FLAT})"
+            passed = passed and good
+            print(
+                f"{'PASS' if good else 'FAIL'}  {name}, {versions:,} versions: {told}, {facts['ms']:.1f} ms",
+                flush=True,
+            )
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
