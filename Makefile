@@ -16,15 +16,18 @@ SOURCES := pyproject.toml README.md LICENSE \
 
 # An environment is named for what it has of each orchestrator, or for the stores. The first are pinned by
 # constraints/NAME.txt; a plain one is what `pip install 'cellar-flows[…]'` resolves to on the day it is made.
-PINNED := airflow prefect stores airflow-oldest prefect-oldest stores-oldest both
+PINNED := airflow prefect stores airflow-oldest prefect-oldest stores-oldest both airflow-e2e
 PLAIN := plain-airflow plain-prefect plain-both
 orchestrators = $(or $(filter $(subst -, ,$1),airflow prefect),$(if $(findstring both,$1),airflow prefect))
 
-extras = $(if $(findstring stores,$1),s3 gcs azure servers,$(call orchestrators,$1) demo) dev
+extras = $(if $(findstring stores,$1),s3 gcs azure servers,$(call orchestrators,$1) demo) $(extras.$1) dev
+extras.airflow := providers
+extras.airflow-e2e := celery
 # What each environment tests; what needs no orchestrator, and takes long, is tested once.
 tests.stores := tests/core tests/contract tests/simulation
 tests.stores-oldest := tests/contract
 tests.both := tests --ignore=tests/core --ignore=tests/simulation
+tests.airflow-e2e := -rP tests/e2e/airflow_faults.py
 tests = $(or $(tests.$1),tests --ignore=tests/simulation) --pyargs cellar_core $(addprefix cellar_,$(call orchestrators,$1))
 comma := ,
 space := $(subst ,, )
@@ -58,6 +61,9 @@ $(PLAIN:%=test-%): test-%: build/envs/%/.stamp
 .PHONY: test-ceph
 test-ceph: $(call env,stores) ## Test on Ceph too, if Debian's ceph-mon, ceph-osd, radosgw and ceph-common are installed
 	build/envs/stores/bin/pytest tests/contract/ceph.py
+
+# Its recipe is above; the line is here for its help.
+test-airflow-e2e: ## Kill what there is of real Airflows on SQLite, PostgreSQL and Celery; needs Debian's postgresql and redis-server
 
 .PHONY: simulate
 simulate: $(call env,stores) ## Drive the real protocol through more seeds, one request at a time (SEEDS=10000)

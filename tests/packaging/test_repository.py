@@ -12,7 +12,14 @@ ROOT = Path(__file__).parents[2]
 CONSTRAINTS = sorted((ROOT / "constraints").glob("*.txt"))
 
 # Public places that a text may point to. Any other name must be one that RFC 2606 reserves.
-PUBLIC_HOSTS = {"docs.prefect.io", "git-lfs.github.com", "keepachangelog.com", "semver.org", "www.apache.org", "www.w3.org"}
+PUBLIC_HOSTS = {
+    "docs.prefect.io",
+    "git-lfs.github.com",
+    "keepachangelog.com",
+    "semver.org",
+    "www.apache.org",
+    "www.w3.org",
+}
 RESERVED = re.compile(r"(.*\.)?(example(\.(com|org|net))?|test|invalid)$")
 URL = re.compile(r"\bhttps?://(?:[^/\s@]*@)?([A-Za-z0-9.-]+\.[A-Za-z]{2,})\b")
 INDEX_OPTION = re.compile(
