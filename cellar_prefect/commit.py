@@ -5,8 +5,6 @@ The version itself is committed in the cellar by then, and stays: a version is n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from prefect.context import TaskRunContext
 from prefect.transactions import BaseTransaction, get_transaction
 
@@ -15,50 +13,42 @@ from cellar_prefect.artifacts import link_version
 from cellar_prefect.events import announce
 from cellar_prefect.run import run_logger
 
-_KEY = "cellar_prefect.published"
 
+def publish(cellar: Cellar, record: Record) -> None:
+    """Announce a version, and link to it, when the transaction of this task commits; do nothing outside of a task run.
 
-@dataclass(frozen=True)
-class Published:
-    """A version that a task has registered, and the alias that it moved there.
-
-    Attributes:
-        cellar: Where the version is.
-        record: The version.
-        alias: The alias, if one was moved.
-        before: What the alias meant until then, if anything.
+    The hook is the transaction's and not the task's: Prefect 3.7 forgets those of a task in `with_options`.
     """
 
-    cellar: Cellar
-    record: Record
-    alias: str | None = None
-    before: Ref | None = None
+    def announce_version(_: BaseTransaction) -> None:
+        announce(cellar, record)
+        link_version(cellar, record)
+
+    if transaction := _transaction():
+        transaction.on_commit_hooks.append(announce_version)
 
 
-def publish(published: Published) -> None:
-    """Leave word for the hooks below; outside of a task run, where none are called, do nothing."""
-    transaction = get_transaction()
-    if transaction and TaskRunContext.get():
-        transaction.set(_KEY, published)
-
-
-def announce_version(transaction: BaseTransaction) -> None:
-    """For `on_commit`: announce the version, and link to it."""
-    if published := transaction.get(_KEY, None):
-        announce(published.cellar, published.record)
-        link_version(published.cellar, published.record)
-
-
-def withdraw_alias(transaction: BaseTransaction) -> None:
-    """For `on_rollback`: let the alias mean again what it meant before, unless somebody else has moved it since."""
-    published: Published | None = transaction.get(_KEY, None)
-    if published is None or published.alias is None:
+def point(cellar: Cellar, ref: Ref, alias: str) -> None:
+    """Let an alias mean a version; if the transaction of this task is rolled back, it means what it meant before."""
+    before = cellar.aliases(ref.model).get(alias)
+    if before == ref:
         return
-    cellar, ref, before, logger = published.cellar, published.record.ref, published.before, run_logger()
-    if cellar.aliases(ref.model).get(published.alias) != ref or before == ref:
-        return
-    if before is None:
-        logger.warning("%s still means %s: it meant nothing before", published.alias, ref)
-        return
-    cellar.alias(ref.model, published.alias, before.version)
-    logger.info("%s means %s again; %s stays registered", published.alias, before, ref)
+
+    def withdraw_alias(_: BaseTransaction) -> None:
+        if cellar.aliases(ref.model).get(alias) != ref:
+            return  # somebody else has moved it since
+        if before is None:
+            run_logger().warning("%s still means %s: it meant nothing before", alias, ref)
+            return
+        cellar.alias(ref.model, alias, before.version)
+        run_logger().info("%s means %s again; %s stays registered", alias, before, ref)
+
+    cellar.alias(ref.model, alias, ref.version)
+    run_logger().info("%s@%s means %s", ref.model, alias, ref)
+    if transaction := _transaction():
+        transaction.on_rollback_hooks.append(withdraw_alias)
+
+
+def _transaction() -> BaseTransaction | None:
+    """The transaction that Prefect opens around each task run; one of the user's alone is none of our business."""
+    return get_transaction() if TaskRunContext.get() else None

@@ -29,7 +29,7 @@ from cellar_core import CellarError, Model, Plan, Rack, Rebuild, Rebuilt
 from cellar_core.trainer import Train
 from cellar_prefect.artifacts import show_lineage, show_plan, show_progress
 from cellar_prefect.block import Where, open_cellar
-from cellar_prefect.commit import Published, announce_version, publish
+from cellar_prefect.commit import publish
 from cellar_prefect.holders import mark_lost
 from cellar_prefect.run import holder, last_try, log_bytes, origin, run_logger
 from cellar_prefect.tasks import may_help, plan_rebuilds
@@ -167,11 +167,8 @@ def rebuild_from_base(
         )
     logger.info("%s: %s", rebuilt.outcome, rebuilt.detail)
     if rebuilt.record:
-        publish(Published(opened, rebuilt.record))
+        publish(opened, rebuilt.record)
     return rebuilt
-
-
-rebuild_from_base.on_commit(announce_version)
 
 
 class _RebuildsHere:

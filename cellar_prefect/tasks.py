@@ -23,7 +23,7 @@ from cellar_core.trainer import Train
 from cellar_prefect.artifacts import show_progress
 from cellar_prefect.assets import refer
 from cellar_prefect.block import Where, open_cellar
-from cellar_prefect.commit import Published, announce_version, publish, withdraw_alias
+from cellar_prefect.commit import point, publish
 from cellar_prefect.holders import mark_lost
 from cellar_prefect.run import holder, log_bytes, origin, run_logger
 from cellar_prefect.trainer import ending_commands, trainer
@@ -53,8 +53,6 @@ def _twin(of: Task[P, R]) -> Task[P, Coroutine[Any, Any, R]]:
         log_prints=of.log_prints,
         cache_policy=NO_CACHE,
         retry_condition_fn=may_help,
-        on_commit=of.on_commit_hooks,
-        on_rollback=of.on_rollback_hooks,
     )
 
 
@@ -115,11 +113,9 @@ def register_model(
         "is registered as" if registered.created else "was registered before, it is",
         registered.ref,
     )
-    before = opened.aliases(model).get(alias) if alias else None
-    publish(Published(opened, registered.record, alias, before))
-    if alias and before != registered.ref:
-        opened.alias(model, alias, registered.ref.version)
-        logger.info("%s@%s means %s", model, alias, registered.ref)
+    if alias:
+        point(opened, registered.ref, alias)
+    publish(opened, registered.record)
     refer(opened, model)
     return registered
 
@@ -173,7 +169,7 @@ def retrain_from_base(
         callback=log_bytes(),
     )
     run_logger().info("%s is registered", registered.ref)
-    publish(Published(opened, registered.record))
+    publish(opened, registered.record)
     refer(opened, registered.record.model)
     return registered
 
@@ -194,10 +190,6 @@ def plan_rebuilds(rack: str, *, cellar: Where = None) -> Plan:
         run_logger().info("%s", line)
     return plan
 
-
-register_model.on_commit(announce_version)
-register_model.on_rollback(withdraw_alias)
-retrain_from_base.on_commit(announce_version)
 
 aregister_model = _twin(register_model)
 aresolve_model = _twin(resolve_model)
