@@ -9,6 +9,8 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
+from functools import partial
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
@@ -16,8 +18,12 @@ from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 
 from cellar_core import Cellar, Model, Plan, Rack, Rebuild, Record
 from cellar_core.narrate import by_tenths
+from cellar_core.progress import lines
 from cellar_core.report import decisions, markdown, read
 from cellar_prefect.run import flow_run_id, run_logger, task_run_id
+
+if TYPE_CHECKING:
+    from fsspec.callbacks import Callback
 
 
 def show_plan(plan: Plan) -> None:
@@ -64,28 +70,65 @@ def link_version(cellar: Cellar, record: Record) -> None:
 
 def show_progress(model: Model) -> Callable[[float, Mapping[str, float]], None]:
     """What to give as `on_progress`: each tenth is a line of the run's log, and moves `cellar-progress-{model}`."""
-    logger = run_logger()
-    context = copy_context()  # a command's progress comes in by another thread, which knows of no run
-    bar: UUID | None = None
-    done = 0.0
+    logger, bar, done = run_logger(), _Bar("progress", model, f"The training of {model}."), 0.0
 
     def say(line: str) -> None:
-        nonlocal bar
         logger.info("%s: %s", model, line)
-        percent = round(100 * done, 1)
-        if bar:
-            _move(bar, percent)
-        else:
-            bar = _keep("progress", "progress", model, lambda: percent, f"The training of {model}.")
+        bar.move(done)
 
-    tenths = by_tenths(lambda line: context.copy().run(say, line))
+    tenths = by_tenths(say)
 
     def progress(fraction: float, metrics: Mapping[str, float]) -> None:
         nonlocal done
-        done = min(max(fraction, 0.0), 1.0)
+        done = fraction
         tenths(fraction, metrics)
 
     return progress
+
+
+def show_bytes(model: Model) -> Callback:
+    """What to give as `callback`: every few seconds a line of the run's log, and a move of `cellar-transfer-{model}`.
+
+    What takes less time than that has neither.
+    """
+    logger, bar = run_logger(), _Bar("transfer", model, f"Bytes of {model}, or of its base.")
+
+    def say(line: str) -> None:
+        logger.info("%s", line)
+        if callback.size:
+            bar.move(callback.value / callback.size)
+
+    callback = lines(say)
+    return callback
+
+
+class _Bar:
+    """A progress artifact, made when it is moved first, from whichever thread.
+
+    Args:
+        what: The middle of its key.
+        model: The end of its key.
+        about: Its description.
+    """
+
+    def __init__(self, what: str, model: Model, about: str) -> None:
+        self._make = partial(_keep, "progress", what, model, about=about)
+        self._context = copy_context()  # the thread that reports may know of no run
+        self._id: UUID | None = None
+
+    def move(self, fraction: float) -> None:
+        """Move it to a fraction from 0 to 1."""
+        self._context.copy().run(self._move, round(100 * min(max(fraction, 0.0), 1.0), 1))
+
+    def _move(self, percent: float) -> None:
+        if self._id is None:
+            self._id = self._make(lambda: percent)
+            return
+        try:
+            with get_client(sync_client=True) as client:
+                client.update_artifact(self._id, ArtifactUpdate(data=percent))
+        except Exception as error:  # noqa: BLE001 - what is only shown must not end what is done
+            run_logger().warning("the progress artifact could not be moved: %s", error)
 
 
 def _write_page(cellar: Cellar, rack: Rack, url: str) -> None:
@@ -120,11 +163,3 @@ def _keep(
     except Exception as error:  # noqa: BLE001 - what is only shown must not end what was done
         run_logger().warning("the artifact %s could not be made: %s", key, error)
         return None
-
-
-def _move(bar: UUID, percent: float) -> None:
-    try:
-        with get_client(sync_client=True) as client:
-            client.update_artifact(bar, ArtifactUpdate(data=percent))
-    except Exception as error:  # noqa: BLE001 - as above
-        run_logger().warning("the progress artifact could not be moved: %s", error)

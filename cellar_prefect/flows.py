@@ -27,11 +27,11 @@ from prefect.states import Completed, Failed
 
 from cellar_core import CellarError, Model, Plan, Rack, Rebuild, Rebuilt
 from cellar_core.trainer import Train
-from cellar_prefect.artifacts import show_lineage, show_plan, show_progress
+from cellar_prefect.artifacts import show_bytes, show_lineage, show_plan, show_progress
 from cellar_prefect.block import Where, open_cellar
 from cellar_prefect.commit import publish
 from cellar_prefect.holders import mark_lost
-from cellar_prefect.run import holder, last_try, log_bytes, origin, run_logger
+from cellar_prefect.run import holder, last_try, origin, run_logger
 from cellar_prefect.tasks import may_help, plan_rebuilds
 from cellar_prefect.trainer import ending_commands, trainer
 
@@ -163,7 +163,7 @@ def rebuild_from_base(
             last_try=last_try(),
             origin=origin(),
             on_progress=show_progress(rebuild.model),
-            callback=log_bytes(),
+            callback=show_bytes(rebuild.model),
         )
     logger.info("%s: %s", rebuilt.outcome, rebuilt.detail)
     if rebuilt.record:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import MissingContextError
@@ -11,10 +11,6 @@ from prefect.logging import get_logger, get_run_logger
 from prefect.settings import get_current_settings
 
 from cellar_core import Origin
-from cellar_core.progress import lines
-
-if TYPE_CHECKING:
-    from fsspec.callbacks import Callback
 
 Logger: TypeAlias = "logging.Logger | logging.LoggerAdapter[logging.Logger]"
 
@@ -66,8 +62,3 @@ def origin() -> Origin:
     """Where a version that is registered now comes from."""
     run = flow_run_id()
     return Origin(run={"orchestrator": "prefect", "run": run} if run else {})
-
-
-def log_bytes() -> Callback:
-    """What to give as `callback`: how many bytes are done, in a line of the run's log every few seconds."""
-    return lines(run_logger().info)

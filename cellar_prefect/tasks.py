@@ -20,12 +20,12 @@ from prefect.client.schemas.objects import State, TaskRun
 from cellar_core import Bump, CellarError, Model, Plan, Recipe, Record, Registered
 from cellar_core.narrate import plan_lines
 from cellar_core.trainer import Train
-from cellar_prefect.artifacts import show_progress
+from cellar_prefect.artifacts import show_bytes, show_progress
 from cellar_prefect.assets import refer
 from cellar_prefect.block import Where, open_cellar
 from cellar_prefect.commit import point, publish
 from cellar_prefect.holders import mark_lost
-from cellar_prefect.run import holder, log_bytes, origin, run_logger
+from cellar_prefect.run import holder, origin, run_logger
 from cellar_prefect.trainer import ending_commands, trainer
 
 P = ParamSpec("P")
@@ -95,7 +95,7 @@ def register_model(
         "metrics": metrics,
         "notes": notes,
         "origin": origin(),
-        "callback": log_bytes(),
+        "callback": show_bytes(model),
     }
     if model.is_base and base is None:
         registered = opened.register_base(model.rack, path, bump=bump, holder=holder(model), **common)
@@ -157,7 +157,7 @@ def retrain_from_base(
         timeout: Seconds that a command may take.
         cellar: Where the cellar is.
     """
-    opened = open_cellar(cellar)
+    opened, model = open_cellar(cellar), Model(str(model))
     registered = opened.retrain(
         model,
         trainer(train, timeout),
@@ -165,8 +165,8 @@ def retrain_from_base(
         recipe=recipe,
         notes=notes,
         origin=origin(),
-        on_progress=show_progress(Model(str(model))),
-        callback=log_bytes(),
+        on_progress=show_progress(model),
+        callback=show_bytes(model),
     )
     run_logger().info("%s is registered", registered.ref)
     publish(opened, registered.record)

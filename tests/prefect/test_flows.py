@@ -4,6 +4,7 @@ import json
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,8 @@ from prefect.flow_engine import run_flow
 from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed, Running
 
 from cellar_core import Cellar, CellarError, Reason, RetrainJob
+from cellar_core.progress import lines
+from cellar_prefect import artifacts as artifacts_of_runs
 from cellar_prefect import flows, plan_rebuilds, rebuild_project, rebuild_projects
 from cellar_prefect.trainer import RunEnded
 from example_flows.demo.prefect_server import until
@@ -209,6 +212,16 @@ class TestArtifacts:
 
         rebuild_projects(RACK, half)
         assert bars == [25, 50]
+
+    def test_the_bytes_of_a_transfer_that_takes_long(
+        self, behind: Cellar, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(artifacts_of_runs, "lines", partial(lines, every=0))
+        before = len(artifacts("cellar-transfer-vit-vit-l-c"))
+        rebuild_projects(RACK, train)
+        *_, bar = bars = artifacts("cellar-transfer-vit-vit-l-c")
+        assert (len(bars) - before, bar.data) == (1, 100)
+        assert "base/1.1: 8 of 8 bytes fetched" in caplog.text
 
     def test_of_a_command_too(self, behind: Cellar) -> None:
         script = """

@@ -26,11 +26,11 @@ from cellar_prefect import (
     aregister_model,
     aresolve_model,
     aretrain_from_base,
+    artifacts,
     plan_rebuilds,
     register_model,
     resolve_model,
     retrain_from_base,
-    run,
 )
 from cellar_prefect.run import holder, last_try
 from cellar_prefect.tasks import may_help
@@ -234,7 +234,7 @@ class TestRetrain:
     def test_how_many_bytes_are_done_is_in_the_log(
         self, no_api: None, behind: Cellar, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(run, "lines", lambda say: lines(say, every=1e-9))
+        monkeypatch.setattr(artifacts, "lines", lambda say: lines(say, every=1e-9))
         with caplog.at_level("INFO", logger="prefect"):
             retrain_from_base.fn(f"{RACK}/a", train)
         told = [record.getMessage() for record in caplog.records if record.name.startswith("prefect")]
