@@ -1,0 +1,96 @@
+"""The long form of test_airflow_faults.py: whatever is lost, each project ends on the newest base exactly once.
+
+Everything happens on three Airflows: on SQLite, on PostgreSQL with two schedulers, and on Celery with two workers.
+That takes many minutes, and what `airflow_deployments.py` names, so the normal suite leaves it out:
+
+    make test-airflow-e2e
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from example_flows.demo.airflow_server import COMPONENTS, AirflowServer
+from tests.e2e.airflow_deployments import DEPLOYMENTS, Deployment
+from tests.e2e.airflow_rack import ONCE, RackOnAirflow, airflow, make_racks
+from tests.e2e.test_airflow_faults import (
+    test_a_bump_in_another_process,
+    test_a_burst_of_five_bumps,
+    test_a_worker_and_its_training_are_killed_in_the_middle,
+)
+
+__all__ = [
+    "test_a_bump_in_another_process",
+    "test_a_burst_of_five_bumps",
+    "test_a_worker_and_its_training_are_killed_in_the_middle",
+]
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module", params=DEPLOYMENTS)
+def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
+    with DEPLOYMENTS[request.param]() as deployment:
+        yield deployment
+
+
+@pytest.fixture(scope="module")
+def directory(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("airflow")
+
+
+@pytest.fixture(scope="module")
+def racks(directory: Path) -> dict[str, RackOnAirflow]:
+    return make_racks(directory, "bumped", "killed", "burst", "unwatched", "paused", "failing")
+
+
+@pytest.fixture(scope="module")
+def server(
+    deployment: Deployment, directory: Path, racks: dict[str, RackOnAirflow]
+) -> Iterator[AirflowServer]:
+    with patch.dict(COMPONENTS, deployment.components), airflow(directory, **deployment.settings) as running:
+        running.wait_for_dag("faults-failing")
+        yield running
+
+
+def test_the_triggerer_is_killed_between_the_bump_and_its_event(
+    server: AirflowServer, racks: dict[str, RackOnAirflow]
+) -> None:
+    rack = racks["unwatched"]
+    os.killpg(server.processes["triggerer"].pid, signal.SIGSTOP)  # so that the bump is before any event
+    rack.bump("base two")
+    server.kill("triggerer")
+    assert server.runs(rack.dag_id) == []
+    server.spawn("triggerer")
+    rack.wait(server)
+    print(f"\nregistered to training, with the triggerer killed in between: {rack.reaction('1.1'):.1f} s")
+    assert rack.trainings() == {"1.1": ONCE}
+
+
+def test_the_dag_is_paused_around_the_bump(server: AirflowServer, racks: dict[str, RackOnAirflow]) -> None:
+    """The watcher still sees the bump, or a later one does not; either way Airflow drops the event."""
+    rack = racks["paused"]
+    server.patch(f"dags/{rack.dag_id}", {"is_paused": True})
+    rack.bump("base two")
+    time.sleep(15)
+    assert server.runs(rack.dag_id) == []
+    server.patch(f"dags/{rack.dag_id}", {"is_paused": False})
+    rack.wait(server)
+    assert rack.trainings() == {"1.1": ONCE}
+
+
+def test_a_trainer_fails_twice_and_then_works(server: AirflowServer, racks: dict[str, RackOnAirflow]) -> None:
+    """Airflow's own retries; they stay inside one attempt."""
+    rack = racks["failing"]
+    (rack.directory / "fails-projectB").touch()
+    rack.bump("base two")
+    rack.wait(server)
+    assert rack.trainings() == {"1.1": {"projectA": 1, "projectB": 3}}
+    assert rack.attempts("projectB", "1.1") == ["started"]
