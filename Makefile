@@ -23,12 +23,12 @@ orchestrators = $(or $(filter $(subst -, ,$1),airflow prefect),$(if $(findstring
 extras = $(if $(findstring stores,$1),s3 gcs azure servers,$(call orchestrators,$1) demo) $(extras.$1) dev
 extras.airflow := providers
 extras.airflow-e2e := celery
-# What each environment tests; what needs no orchestrator, and takes long, is tested once.
-tests.stores := tests/core tests/contract tests/simulation
-tests.stores-oldest := tests/contract
-tests.both := tests --ignore=tests/core --ignore=tests/simulation
+# The core is tested where no orchestrator is, on its newest and its oldest dependencies; each adapter where its own is.
+tests.stores := tests/core tests/contract tests/simulation --pyargs cellar_core
+tests.stores-oldest := tests/core tests/contract --pyargs cellar_core
+tests.both := tests/e2e tests/packaging
 tests.airflow-e2e := -rP tests/e2e/airflow_faults.py
-tests = $(or $(tests.$1),tests --ignore=tests/simulation) --pyargs cellar_core $(addprefix cellar_,$(call orchestrators,$1))
+tests = $(or $(tests.$1),$(addprefix tests/,$(call orchestrators,$1)) tests/e2e tests/packaging --pyargs $(addprefix cellar_,$(call orchestrators,$1)))
 comma := ,
 space := $(subst ,, )
 
