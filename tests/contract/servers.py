@@ -134,10 +134,21 @@ class S3(Server):
 
 
 class Moto(S3):
-    """moto, of the AWS world: its refusals have AWS's form."""
+    """moto, of the AWS world: its refusals have AWS's form.
+
+    It looks first and writes then, so with a thread for each request, as ``moto_server`` has them, two callers on a
+    busy machine can create one object. Here it answers one request after the other.
+    """
+
+    serve = """
+import sys
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import run_simple
+run_simple("127.0.0.1", int(sys.argv[1]), DomainDispatcherApplication(create_backend_app), threaded=False)
+"""
 
     def command(self) -> list[str]:
-        return [str(SCRIPTS / "moto_server"), "-H", "127.0.0.1", "-p", str(self.port)]
+        return [sys.executable, "-c", self.serve, str(self.port)]
 
 
 class SeaweedFS(S3):
