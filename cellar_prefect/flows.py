@@ -204,10 +204,10 @@ class _RebuildsHere:
                 fresh = self._fresh(plan)
                 if not fresh and not self._running:
                     return self._report(plan)
-                if fresh:
-                    show_plan(plan)
                 for rebuild in fresh:
                     self._begin(rebuild)
+                if fresh:
+                    show_plan(plan)
                 self._wait()
 
     def _fresh(self, plan: Plan) -> list[Rebuild]:
@@ -265,8 +265,8 @@ def _dispatch(rack: str, deployment: str, cellar: Where) -> State[list[Rebuilt]]
         fresh = [one for one in plan.rebuilds if one.run_key not in asked and one.model not in busy]
         if not fresh:
             break
-        show_plan(plan)
         asked |= {rebuild.run_key: _ask(rebuild, deployment) for rebuild in fresh}
+        show_plan(plan)
     if stuck := [key for key, has_run in asked.items() if not has_run]:
         names = ", ".join(str(one.model) for one in plan.rebuilds if one.run_key in stuck)
         return Failed(
