@@ -11,6 +11,7 @@ import contextlib
 import os
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -41,6 +42,25 @@ PAUSES = (0.2, 0.5, 1.0, 2.0)
 """Seconds to wait before an exclusive create is made again of which the answer is unknown."""
 
 
+_OPEN: weakref.WeakValueDictionary[int, AsyncFileSystem] = weakref.WeakValueDictionary()
+_LEFT_TO_THE_PARENT: list[AsyncFileSystem] = []
+
+
+def _leave_to_the_parent() -> None:
+    """In a forked child: never close what the parent has open, not even when this process ends.
+
+    The two share its connections and what waits for their answers; a client that is closed here would take them away.
+    """
+    _LEFT_TO_THE_PARENT.extend(_OPEN.values())
+    kept = set(map(id, _LEFT_TO_THE_PARENT))
+    for finalizer in list(getattr(weakref.finalize, "_registry", ())):
+        if (alive := finalizer.peek()) and id(alive[0]) in kept:
+            finalizer.atexit = False
+
+
+os.register_at_fork(after_in_child=_leave_to_the_parent)
+
+
 class Session:
     """What one process has of a store: an fsspec file system, threads, and so many pieces in memory."""
 
@@ -56,6 +76,7 @@ class Session:
         else:
             self.fs, self.root = filesystem(**options), strip_protocol(url)
             self.fs.dircache = DirCache(use_listings_cache=False)
+        _OPEN[id(self.fs)] = self.fs
         self.pool = ThreadPoolExecutor(PIECES, thread_name_prefix="cellar-store")
         self.pieces = threading.BoundedSemaphore(PIECES)
 
