@@ -11,9 +11,10 @@ or below /usr/lib/postgresql (Debian's package `postgresql`).
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
+import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -62,33 +63,33 @@ def postgres(name: str) -> str:
 
 
 @contextmanager
-def database(directory: Path) -> Iterator[str]:
-    """A PostgreSQL of its own on loopback; it refuses to run as root, so then it runs as `postgres`."""
+def database() -> Iterator[str]:
+    """A PostgreSQL of its own on loopback; it refuses to run as root, so then it runs as `postgres`.
+
+    Its files are not in pytest's directory, which is closed to other users at each start of pytest.
+    """
     user = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
-    data, port = directory / "data", free_port()
-    data.mkdir(parents=True)
-    if user:
-        owner = pwd.getpwnam("postgres")
-        os.chown(data, owner.pw_uid, owner.pw_gid)
-        for above in [data, *data.parents][:-2]:
-            above.chmod(above.stat().st_mode | 0o111)
-    command = [postgres("initdb"), "-D", str(data), "-U", "prefect", "-A", "trust", "--no-sync"]
-    subprocess.run(command, check=True, capture_output=True, cwd=data, timeout=120, **user)  # type: ignore[call-overload]
-    listen = ["-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
-    with (directory / "postgres.log").open("wb") as log:
-        server = subprocess.Popen(
-            [postgres("postgres"), "-D", str(data), *listen],
-            cwd=data,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            **user,  # type: ignore[call-overload]
-        )
-    try:
-        until(lambda: answers(port), timeout=60, what="PostgreSQL to answer")
-        yield f"postgresql+asyncpg://prefect@127.0.0.1:{port}/postgres"
-    finally:
-        server.terminate()
-        server.wait(30)
+    port = free_port()
+    with tempfile.TemporaryDirectory() as data:
+        if user:
+            shutil.chown(data, "postgres")
+        command = [postgres("initdb"), "-D", data, "-U", "prefect", "-A", "trust", "--no-sync"]
+        subprocess.run(command, check=True, capture_output=True, cwd=data, timeout=120, **user)  # type: ignore[call-overload]
+        listen = ["-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
+        with (Path(data) / "postgres.log").open("wb") as log:
+            server = subprocess.Popen(
+                [postgres("postgres"), "-D", data, *listen],
+                cwd=data,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                **user,  # type: ignore[call-overload]
+            )
+        try:
+            until(lambda: answers(port), timeout=60, what="PostgreSQL to answer")
+            yield f"postgresql+asyncpg://prefect@127.0.0.1:{port}/postgres"
+        finally:
+            server.send_signal(signal.SIGINT)  # a fast shutdown: it does not wait for its clients
+            server.wait(60)
 
 
 def answers(port: int) -> bool:
@@ -105,7 +106,7 @@ def answers(port: int) -> bool:
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp(request.param)
     with ExitStack() as stack:
-        url = stack.enter_context(database(directory / "pg")) if request.param == "postgresql" else None
+        url = stack.enter_context(database()) if request.param == "postgresql" else None
         server = Server(directory / "prefect", url)
         stack.callback(server.stop)
         yield server.start(timeout=300)
