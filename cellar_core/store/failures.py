@@ -70,7 +70,7 @@ def told(error: Exception, place: str) -> CellarError:
     what = " ".join(str(error).split())[:300] or type(error).__name__
     if passes(error):
         return StoreUnavailable(f"{place}: {what}; try again")
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) or HTTPStatus.NOT_FOUND in map(_status, _chain(error)):
         return StoreRefused(f"{place}: not there; make the bucket or container first")
     return StoreRefused(f"{place}: {what}; check the credentials and what they may do there")
 

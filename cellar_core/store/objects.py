@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cellar_core.payload import CHUNK
 from cellar_core.record import FileEntry
-from cellar_core.store.base import Store, checked
+from cellar_core.store.base import Store, StoreUnavailable, checked
 from cellar_core.store.failures import is_beyond, is_of_store, passes, told
 
 if TYPE_CHECKING:
@@ -185,8 +185,16 @@ class ObjectStore(Store):
                 with self._session.pieces if expected.size > SMALL else contextlib.nullcontext():
                     data = b"".join(checked(source, expected, on_bytes))
                     self._fs.pipe_file(self._path(key), data)
-            else:
+                return
+            try:
                 self._send(source, key, expected, on_bytes)
+            except FileNotFoundError as error:
+                # No such upload: it was completed and the answer was lost, or somebody has discarded it.
+                if self.find(key).get(key) != expected.size:
+                    place = f"{self.url}/{key}"
+                    raise StoreUnavailable(
+                        f"{place} was tidied away while it was sent; register again"
+                    ) from error
 
     def delete(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError), self._telling(key):

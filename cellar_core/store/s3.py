@@ -84,12 +84,7 @@ class S3Store(ObjectStore):
         except BaseException:
             self._call("abort_multipart_upload", key, UploadId=upload)
             raise
-        try:
-            self._call("complete_multipart_upload", key, UploadId=upload, MultipartUpload={"Parts": parts})
-        except FileNotFoundError:
-            # No such upload: it was completed and the answer was lost, or somebody has discarded it.
-            if self.find(key).get(key) != expected.size:
-                raise
+        self._call("complete_multipart_upload", key, UploadId=upload, MultipartUpload={"Parts": parts})
 
     def _send_parts(
         self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object], upload: str
