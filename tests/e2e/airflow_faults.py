@@ -48,7 +48,7 @@ def directory(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="module")
 def racks(directory: Path) -> dict[str, RackOnAirflow]:
-    return make_racks(directory, "bumped", "killed", "burst", "unwatched", "paused", "failing")
+    return make_racks(directory, "bumped", "killed", "burst", "unwatched", "paused", "failing", "orphaned")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def server(
     deployment: Deployment, directory: Path, racks: dict[str, RackOnAirflow]
 ) -> Iterator[AirflowServer]:
     with patch.dict(COMPONENTS, deployment.components), airflow(directory, **deployment.settings) as running:
-        running.wait_for_dag("faults-failing")
+        running.wait_for_dag("faults-orphaned")
         yield running
 
 
@@ -75,7 +75,7 @@ def test_the_triggerer_is_killed_between_the_bump_and_its_event(
 
 
 def test_the_dag_is_paused_around_the_bump(server: AirflowServer, racks: dict[str, RackOnAirflow]) -> None:
-    """The watcher still sees the bump, or a later one does not; either way Airflow drops the event."""
+    """Airflow drops what the watcher may still say of it; after the pause a new one looks."""
     rack = racks["paused"]
     server.patch(f"dags/{rack.dag_id}", {"is_paused": True})
     rack.bump("base two")
@@ -94,3 +94,19 @@ def test_a_trainer_fails_twice_and_then_works(server: AirflowServer, racks: dict
     rack.wait(server)
     assert rack.trainings() == {"1.1": {"projectA": 1, "projectB": 3}}
     assert rack.attempts("projectB", "1.1") == ["started"]
+
+
+def test_a_scheduler_is_killed_while_it_trains(
+    server: AirflowServer, racks: dict[str, RackOnAirflow]
+) -> None:
+    """With the LocalExecutor its tasks lose their supervisor, but may live on, and finish beside their successors."""
+    rack = racks["orphaned"]
+    rack.hold()
+    rack.bump("base two")
+    rack.wait_for_trainings(server, "1.1")
+    server.kill("scheduler")
+    server.spawn("scheduler")
+    rack.release()
+    rack.wait(server)
+    assert set(rack.trainings()) == {"1.1"}
+    assert max(rack.trainings()["1.1"].values()) <= 2
