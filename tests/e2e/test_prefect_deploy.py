@@ -64,14 +64,6 @@ def test_the_command_can_be_repeated(rack: RackOnPrefect) -> None:
     assert one.parameters["cellar"] == every.parameters["cellar"] == rack.cellar.url
 
 
-def test_there_is_no_such_pool(rack: RackOnPrefect) -> None:
-    done = rack.run(
-        "-m", "cellar_prefect", "deploy", RACK, "--train", "a:b", "--work-pool", "none", check=False
-    )
-    assert done.returncode == 1
-    assert "nothing was deployed" in done.stderr
-
-
 def test_a_bump_is_rebuilt_by_the_workers_and_a_training_is_tried_again(rack: RackOnPrefect) -> None:
     (rack.directory / "fails-projectB").touch()
     rack.bump("base two")
