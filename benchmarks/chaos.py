@@ -386,7 +386,10 @@ def lost(cellar: Cellar, answer: Answer, records: dict[Ref, Record], scratch: Pa
         return [f"{ref} was returned and is not there"]
     if job.request:  # another result of the same rebuild may have won
         return [] if records[ref].request == job.request else [f"{ref} is of another rebuild"]
-    return differences(cellar, ref, scratch, Path(job.content))
+    try:
+        return differences(cellar, ref, scratch, Path(job.content))
+    except CellarError as error:
+        return [f"{ref} was returned and cannot be pulled: {error}"]
 
 
 def differences(cellar: Cellar, ref: Ref, scratch: Path, source: Path | None = None) -> list[str]:
