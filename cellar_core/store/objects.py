@@ -34,6 +34,8 @@ FileSystem: TypeAlias = "Callable[..., AsyncFileSystem]"
 
 PIECES = 4
 """How many pieces of 8 MiB are in memory at once, however many files are under way; a client may copy each."""
+SENDING = 3
+"""How many of them are sent at once, and all of one file: a client was seen to hold five times what it sends."""
 SMALL = 2**20
 """Up to so many bytes, an object does not count among them."""
 AHEAD = 4
@@ -79,6 +81,9 @@ class Session:
         _OPEN[id(self.fs)] = self.fs
         self.pool = ThreadPoolExecutor(PIECES, thread_name_prefix="cellar-store")
         self.pieces = threading.BoundedSemaphore(PIECES)
+        self.sending = threading.BoundedSemaphore(SENDING)
+        # One thread for all: what each thread has once allocated for pieces, it keeps.
+        self.sender = ThreadPoolExecutor(1, thread_name_prefix="cellar-sender")
 
 
 class ObjectStore(Store):
@@ -187,7 +192,7 @@ class ObjectStore(Store):
                     self._fs.pipe_file(self._path(key), data)
                 return
             try:
-                self._send(source, key, expected, on_bytes)
+                self._session.sender.submit(self._send, source, key, expected, on_bytes).result()
             except FileNotFoundError as error:
                 # No such upload: it was completed and the answer was lost, or somebody has discarded it.
                 if self.find(key).get(key) != expected.size:

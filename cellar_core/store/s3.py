@@ -10,7 +10,7 @@ from typing import Any
 from cellar_core.payload import CHUNK
 from cellar_core.record import FileEntry
 from cellar_core.store.base import checked
-from cellar_core.store.objects import PIECES, ObjectStore
+from cellar_core.store.objects import SENDING, ObjectStore
 
 __all__ = ["S3Store"]
 
@@ -97,17 +97,16 @@ class S3Store(ObjectStore):
             try:
                 return self._call("upload_part", key, UploadId=upload, PartNumber=number, Body=data)
             finally:
-                session.pieces.release()
+                session.sending.release()
 
         try:
             for number, data in enumerate(
                 _parts(checked(source, expected, on_bytes), expected.size), start=1
             ):
-                session.pieces.acquire()
+                session.sending.acquire()
                 sent.append(session.pool.submit(send, number, data))
-                for future in sent[
-                    -2 * PIECES :
-                ]:  # so that what failed is not followed by the rest of the file
+                # So that what failed is not followed by the rest of the file.
+                for future in sent[-2 * SENDING :]:
                     if future.done():
                         future.result()
             return [
@@ -117,7 +116,7 @@ class S3Store(ObjectStore):
         finally:
             for future in sent:
                 if future.cancel():
-                    session.pieces.release()
+                    session.sending.release()
                 else:
                     future.exception()
 
