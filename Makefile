@@ -65,6 +65,10 @@ test-ceph: $(call env,stores) ## Test on Ceph too, if Debian's ceph-mon, ceph-os
 # Its recipe is above; the line is here for its help.
 test-airflow-e2e: ## Kill what there is of real Airflows on SQLite, PostgreSQL and Celery; needs Debian's postgresql and redis-server
 
+.PHONY: test-prefect-e2e
+test-prefect-e2e: $(call env,prefect) ## Lose Prefect's server, workers and trainings, also on PostgreSQL; needs Debian's postgresql
+	build/envs/prefect/bin/pytest -s tests/e2e/prefect_faults.py
+
 .PHONY: simulate
 simulate: $(call env,stores) ## Drive the real protocol through more seeds, one request at a time (SEEDS=10000)
 	build/envs/stores/bin/python -P -m tests.simulation --seeds $(SEEDS)
@@ -78,9 +82,18 @@ lint: $(call env,airflow) $(call env,prefect) ## Check style, types and the dire
 	build/envs/airflow/bin/lint-imports
 
 .PHONY: benchmarks
-benchmarks: $(call env,airflow) $(call env,prefect) ## Measure every figure that the README quotes
+benchmarks: $(call env,airflow) $(call env,prefect) $(call env,stores) $(AZURITE) ## Measure every figure that the README quotes
 	build/envs/airflow/bin/python -P benchmarks/imports.py
 	build/envs/prefect/bin/python -P benchmarks/imports.py
+	$(UV) pip install --quiet --python build/envs/stores obstore
+	build/envs/stores/bin/python -P benchmarks/transfer.py --case 1x1GiB
+	build/envs/stores/bin/python -P benchmarks/transfer.py --case 1000x100KiB
+	build/envs/stores/bin/python -P benchmarks/transfer.py --store s3 --case 1x256MiB
+	build/envs/stores/bin/python -P benchmarks/transfer.py --store s3 --case 300x100KiB
+	build/envs/stores/bin/python -P benchmarks/listing.py
+	for store in local s3 gcs azure; do build/envs/stores/bin/python -P benchmarks/chaos.py --store $$store; done
+	build/envs/airflow/bin/python -P benchmarks/airflow.py
+	build/envs/prefect/bin/python -P benchmarks/prefect.py
 
 .PHONY: constraints
 constraints: $(PINNED:%=compile-%) ## Compile constraints/ anew from pyproject.toml and today's releases
