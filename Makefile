@@ -40,15 +40,16 @@ env = build/envs/$1/.stamp
 
 .PHONY: help
 help: ## List what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(call env,$(ORCHESTRATOR)) ## Bump a base model and watch its projects being rebuilt (ORCHESTRATOR=prefect|airflow)
 	build/envs/$(ORCHESTRATOR)/bin/python -P -m example_flows.demo --orchestrator $(ORCHESTRATOR)
 
 .PHONY: test test-matrix test-plain
-test: test-airflow test-prefect test-stores ## Test on the newest Airflow, the newest Prefect, and each object store
-test-matrix: test-airflow-oldest test-prefect-oldest test-stores-oldest test-both ## Test on the oldest supported of each, and on both together
+test: ## Test on the newest Airflow and the newest Prefect, both at once
+	$(MAKE) --jobs=2 --output-sync=line test-airflow test-prefect
+test-matrix: test-stores test-airflow-oldest test-prefect-oldest test-stores-oldest test-both ## Test the core and each object store, the oldest supported releases, and both orchestrators together
 test-plain: $(PLAIN:%=test-%) ## Check that today's unpinned releases install, and that their servers start
 
 # The tests import the installed wheel: pytest puts nothing of the checkout before it on sys.path.
