@@ -55,7 +55,7 @@ test-plain: $(PLAIN:%=test-%) ## Check that today's unpinned releases install, a
 # The tests import the installed wheel: pytest puts nothing of the checkout before it on sys.path.
 .PHONY: $(PINNED:%=test-%) $(PLAIN:%=test-%)
 $(PINNED:%=test-%): test-%: build/envs/%/.stamp
-	build/envs/$*/bin/pytest --numprocesses=3 $(call tests,$*)
+	build/envs/$*/bin/pytest --numprocesses=2 $(call tests,$*)
 $(PLAIN:%=test-%): test-%: build/envs/%/.stamp
 	build/envs/$*/bin/pytest tests/packaging
 

@@ -183,9 +183,10 @@ def kill_worker(training: Path) -> None:
     process = int(training.read_text())
     task = parent(process)
     os.kill(parent(task), signal.SIGKILL)  # first, else it would tell how the task ended
-    for group in (task, process):
-        with suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        os.kill(task, signal.SIGKILL)  # and that how the training did; it leads no group in each release
+    with suppress(ProcessLookupError):
+        os.killpg(process, signal.SIGKILL)
 
 
 def parent(process: int) -> int:
