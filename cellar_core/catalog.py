@@ -40,6 +40,15 @@ class Catalog:
         found = [model for model in self._found if any(True for _ in self.descending(model))]
         return sorted(found, key=lambda model: (not model.is_base, model))
 
+    @property
+    def settled(self) -> dict[Ref, int]:
+        """The size of what stands at each number: a record or a tombstone; each is looked up."""
+        return {
+            model.at(version): sizes[key]
+            for model, found in self._found.items()
+            for version, (sizes, key) in found.items()
+        }
+
     def descending(self, model: Model) -> Iterator[Version]:
         """The committed versions of *model*, the highest first, yanked ones too; looked up one by one."""
         numbers = sorted(self._found.get(model, ()), key=attrgetter("numbers"), reverse=True)

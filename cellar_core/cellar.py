@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
-
 from cellar_core import admit, alias, approval, fetch, gc, layout, lookup, names, origin, rebuild, state, yank
 from cellar_core.attempt import Attempt
 from cellar_core.catalog import Catalog
@@ -34,6 +32,7 @@ from cellar_core.retrain import train as run_training
 from cellar_core.retrain import workshop
 from cellar_core.store import FileSystem, ReadOnlyStore, Store, open_store
 from cellar_core.trainer import RetrainJob, Train, as_trainer
+from cellar_core.value import Value
 from cellar_core.version import BaseVersion, Bump, ProjectVersion
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ class NoBumpGiven(CellarError, ValueError):
     """Neither a bump nor an exact version, or both, say which number a base shall get."""
 
 
-class Registered(BaseModel):
+class Registered(Value):
     """The answer of a registration.
 
     Attributes:
@@ -66,8 +65,6 @@ class Registered(BaseModel):
         created: Whether this call made it; False if the same content from the same recipe was there already.
         notices: Sentences worth telling, such as that a rack was made.
     """
-
-    model_config = ConfigDict(frozen=True, defer_build=True)
 
     ref: Ref
     record: Record

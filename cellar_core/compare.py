@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cellar_core.record import FileEntry, Record
 from cellar_core.ref import Ref
+from cellar_core.value import Value
 
 __all__ = ["Change", "Comparison", "compare"]
 
@@ -24,7 +25,7 @@ class Change(BaseModel, Generic[T]):
     after: T | None
 
 
-class Comparison(BaseModel):
+class Comparison(Value):
     """What differs from one version to another, by name; what is the same is left out.
 
     Attributes:
@@ -35,8 +36,6 @@ class Comparison(BaseModel):
         metrics: Numbers and whatever else their results hold, at the top.
         files: By path.
     """
-
-    model_config = ConfigDict(frozen=True, defer_build=True)
 
     before: Ref
     after: Ref

@@ -8,12 +8,12 @@ from copy import copy
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
-
 from cellar_core import layout
+from cellar_core.catalog import Catalog
 from cellar_core.errors import CellarError, listing
 from cellar_core.gc import PATIENCE
 from cellar_core.record import RECORD_LEAST, TOMBSTONE_MOST
+from cellar_core.value import Value
 
 if TYPE_CHECKING:
     from cellar_core.cellar import Cellar
@@ -21,11 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Diagnosis", "Finding", "examine"]
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, defer_build=True)
-
-
-class Finding(_Value):
+class Finding(Value):
     """What one check found.
 
     Attributes:
@@ -39,7 +35,7 @@ class Finding(_Value):
     detail: str
 
 
-class Diagnosis(_Value):
+class Diagnosis(Value):
     """What was found in the cellar at *url*, in the order in which it was looked at."""
 
     url: str
@@ -117,11 +113,10 @@ def _rules(cellar: Cellar) -> Seen:
 
 def _records(cellar: Cellar) -> Seen:
     """By names and sizes only; what the records say is not read."""
-    sizes = cellar.store.find(layout.records(None))
     claimed = {
         layout.parse_claim(key) for key in cellar.store.find(layout.claims(None))
     }  # made before each record
-    found = {one[0]: sizes[key] for key in sizes if (one := layout.parse_record(key)) and not one[1]}
+    found = Catalog(cellar.store.find(layout.records(None))).settled
     versions = {ref for ref, size in found.items() if size > TOMBSTONE_MOST}
     for ref, size in found.items():
         if size == 0 or TOMBSTONE_MOST < size < RECORD_LEAST:

@@ -13,9 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cellar_core import layout, lookup
+from cellar_core.catalog import Catalog
 from cellar_core.digest import digest_json
 from cellar_core.errors import CellarError, listing
 from cellar_core.log import ChangedMeanwhile, Entry, append, last_number
@@ -24,6 +25,7 @@ from cellar_core.record import SKIPPED, TOMBSTONE_MOST, Claim, Unreadable
 from cellar_core.ref import Rack, Ref
 from cellar_core.register import Registrar
 from cellar_core.store import Store
+from cellar_core.value import Value
 
 __all__ = ["PATIENCE", "Collected", "NotAbandoned", "Sight", "Waiting", "abandoned", "collect", "sights"]
 
@@ -35,11 +37,7 @@ class NotAbandoned(CellarError):
     """There is nothing to void: the number is a version, or nobody took it. Trying again does not help."""
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, defer_build=True)
-
-
-class Sight(_Value):
+class Sight(Value):
     """What was seen of one thing: a digest of what it held, and since when each look has found just that."""
 
     holds: str
@@ -56,7 +54,7 @@ class Look(Entry):
     seen: Mapping[str, Sight] = Field(default_factory=dict)
 
 
-class Waiting(_Value):
+class Waiting(Value):
     """A number that was taken and is neither a version nor void: an upload that goes on, or was abandoned.
 
     Attributes:
@@ -74,7 +72,7 @@ class Waiting(_Value):
     due: datetime
 
 
-class Collected(_Value):
+class Collected(Value):
     """What a run did, or would do if it was a dry one.
 
     Attributes:
@@ -160,8 +158,7 @@ class _State:
 def _survey(store: Store, rack: Rack | None) -> _State:
     with ThreadPoolExecutor(WORKERS) as pool:
         taken = [ref for key in store.find(layout.claims(rack)) if (ref := layout.parse_claim(key))]
-        sizes = store.find(layout.records(rack))
-        settled = {one[0]: sizes[key] for key in sizes if (one := layout.parse_record(key)) and not one[1]}
+        settled = Catalog(store.find(layout.records(rack))).settled
         rest = [ref for ref in taken if ref not in settled]
         claims = dict(zip(rest, pool.map(lambda ref: _claim(store, ref), rest), strict=True))
         open_ = {

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict
-
 from cellar_core import layout
 from cellar_core.alias import AliasEntry
 from cellar_core.attempt import Attempt
@@ -16,11 +14,12 @@ from cellar_core.payload import WORKERS
 from cellar_core.record import TOMBSTONE_MOST, Record, Unreadable
 from cellar_core.ref import Model, Rack
 from cellar_core.store import Store
+from cellar_core.value import Value
 
 __all__ = ["Happening", "history"]
 
 
-class Happening(BaseModel):
+class Happening(Value):
     """One thing that happened.
 
     Attributes:
@@ -30,8 +29,6 @@ class Happening(BaseModel):
         what: What happened, such as ``yanked``.
         why: What who did it says of it.
     """
-
-    model_config = ConfigDict(frozen=True, defer_build=True)
 
     at: datetime | None
     by: str = ""

@@ -12,9 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
-from cellar_core import admit, layout, lookup, names
+from cellar_core import admit, layout, names
 from cellar_core.catalog import Catalog
 from cellar_core.check import Problem
 from cellar_core.digest import digest_stream
@@ -27,6 +25,7 @@ from cellar_core.record import FileEntry
 from cellar_core.ref import InvalidRef, Model, Rack, Ref
 from cellar_core.register import Draft, Registrar, Spot
 from cellar_core.store import Store
+from cellar_core.value import Value
 from cellar_core.version import BaseVersion, InvalidVersion, ProjectVersion
 
 __all__ = ["Imported", "import_versions"]
@@ -36,7 +35,7 @@ POINTER = b"version https://git-lfs.github.com/spec/"
 POINTER_MOST = 1024
 
 
-class Imported(BaseModel):
+class Imported(Value):
     """What an import did.
 
     Attributes:
@@ -44,8 +43,6 @@ class Imported(BaseModel):
         already: What were versions before.
         problems: What was not imported, and why.
     """
-
-    model_config = ConfigDict(frozen=True, defer_build=True)
 
     imported: tuple[Ref, ...]
     already: tuple[Ref, ...]
@@ -162,7 +159,7 @@ def _register(store: Store, config: RackConfig, ref: Ref, entries: Iterable[File
         origin=complete(None),
     )
     record, _ = _Importer(store).register(draft, lambda: Spot(Line.of(ref)))
-    return lookup.record(store, record.ref).ref
+    return record.ref
 
 
 def _metrics(store: Store, config: RackConfig, ref: Ref) -> Mapping[str, object]:

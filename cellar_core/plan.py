@@ -9,14 +9,13 @@ from datetime import datetime
 from functools import cached_property, partial
 from operator import attrgetter
 
-from pydantic import BaseModel, ConfigDict
-
 from cellar_core.attempt import LOST_MOST, Attempt, Event
 from cellar_core.choose import takes
 from cellar_core.digest import digest_json
 from cellar_core.rack import Hold, OnBump, RackConfig
 from cellar_core.record import Parent, Recipe
 from cellar_core.ref import Caret, Model, Rack, Ref, Selector
+from cellar_core.value import Value
 from cellar_core.version import BaseVersion, Bump, ProjectVersion
 
 __all__ = [
@@ -56,11 +55,7 @@ class Reason(enum.StrEnum):
     QUEUED = "queued"
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, defer_build=True)
-
-
-class Rebuild(_Value):
+class Rebuild(Value):
     """A project to rebuild from scratch, from its base.
 
     Attributes:
@@ -89,7 +84,7 @@ class Rebuild(_Value):
         return f"{self.request}:{self.attempt}"
 
 
-class Skip(_Value):
+class Skip(Value):
     """A project that is not rebuilt now.
 
     Attributes:
@@ -113,7 +108,7 @@ class Skip(_Value):
     since: datetime | None = None
 
 
-class Plan(_Value):
+class Plan(Value):
     """What is to be rebuilt in a rack, and what is not; it is true when it has rebuilds.
 
     Attributes:

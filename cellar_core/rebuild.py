@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from cellar_core import layout
 from cellar_core.attempt import Attempt, Event, follow
 from cellar_core.errors import CellarError
@@ -18,6 +16,7 @@ from cellar_core.register import Superseded
 from cellar_core.state import read_attempt
 from cellar_core.store import Store
 from cellar_core.trainer import TrainerFailed
+from cellar_core.value import Value
 from cellar_core.version import BaseVersion
 
 __all__ = ["NotAskable", "Rebuilt", "ask", "attempt", "mark_lost", "skip_of"]
@@ -27,7 +26,7 @@ class NotAskable(CellarError):
     """There is no attempt at a rebuild to ask for again, or to take over. Trying again does not help."""
 
 
-class Rebuilt(BaseModel):
+class Rebuilt(Value):
     """How an attempt ended, when it did not fail.
 
     Attributes:
@@ -38,8 +37,6 @@ class Rebuilt(BaseModel):
         record: Its record, unless skipped.
         detail: One sentence for people.
     """
-
-    model_config = ConfigDict(frozen=True, defer_build=True)
 
     outcome: Literal["built", "already", "skipped"]
     model: Model

@@ -14,7 +14,7 @@ from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cellar_core import layout
 from cellar_core.catalog import Catalog
@@ -23,6 +23,7 @@ from cellar_core.payload import WORKERS
 from cellar_core.plan import Plan, Reason, Rebuild, Skip
 from cellar_core.record import Record, Unreadable
 from cellar_core.ref import Model, Rack, Ref
+from cellar_core.value import Value
 from cellar_core.version import BaseVersion, Bump
 
 if TYPE_CHECKING:
@@ -54,11 +55,7 @@ METRICS_MOST = 3
 """So many metrics are shown beside a version; ``cellar show`` has them all."""
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, defer_build=True)
-
-
-class VersionReport(_Value):
+class VersionReport(Value):
     """One version.
 
     Attributes:
@@ -94,7 +91,7 @@ class VersionReport(_Value):
     record: Record | None = Field(default=None, exclude=True, repr=False)
 
 
-class RackReport(_Value):
+class RackReport(Value):
     """A rack: what is planned for it, and its versions, those of the base first, each model's ascending."""
 
     rack: Rack
@@ -106,7 +103,7 @@ class RackReport(_Value):
         return [version for version in self.versions if version.ref.model == model]
 
 
-class RackSummary(_Value):
+class RackSummary(Value):
     """A rack in one line: its newest base, how many projects it has, and how many of them are stale.
 
     Attributes:
@@ -124,7 +121,7 @@ class RackSummary(_Value):
     problem: str = ""
 
 
-class Sheet(_Value):
+class Sheet(Value):
     """All about one version: its record, the aliases that mean it, whether it was yanked, what was made from it."""
 
     record: Record

@@ -14,6 +14,7 @@ from cellar_core.errors import listing
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Table
 
     from cellar_core.cellar import Cellar
     from cellar_core.ref import Model, Rack
@@ -147,10 +148,9 @@ def show(
 
 def _sheet(sheet: Sheet) -> Iterable[RenderableType]:
     from rich.filesize import decimal
-    from rich.table import Table
     from rich.text import Text
 
-    from cellar_core.report import facts, numbers, printable
+    from cellar_core.report import facts, numbers
 
     record = sheet.record
     after = f", after {record.after.version}" if record.after else ""
@@ -166,11 +166,21 @@ def _sheet(sheet: Sheet) -> Iterable[RenderableType]:
         *facts(record).items(),
         *((f"file {one.path}", f"{decimal(one.size)}, {one.digest}") for one in record.files),
     ]
+    return [Text(str(record.ref), "bold"), fact_table(rows)]
+
+
+def fact_table(rows: Iterable[tuple[str, object]]) -> Table:
+    """What is known, a name and a value a line; what is empty is left out."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from cellar_core.report import printable
+
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, value in rows:
         if value != "":
             table.add_row(Text(printable(name), "dim"), printable(value))
-    return [Text(str(record.ref), "bold"), table]
+    return table
 
 
 @command(PANEL, "cellar report vit/vit-l vit-l.html", "cellar report vit/vit-l vit-l.md")

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cellar_core.cli.app import Answer, BadUsage, as_json, command, open_cellar
-from cellar_core.cli.find import SelectorArgument, rack_or_model
+from cellar_core.cli.find import SelectorArgument, fact_table, rack_or_model
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -88,7 +88,7 @@ def explain(
 
         verb = "is to be rebuilt" if isinstance(decision, Rebuild) else "is left as it is"
         yield f"{name} {verb}: {printable(decision.sentence)}"
-        yield _facts(_rules(decision, config))
+        yield fact_table(_rules(decision, config).items())
         yield _log(happened)
 
     policy = config.project(name)
@@ -127,19 +127,6 @@ def _rules(decision: Rebuild | Skip, config: RackConfig) -> dict[str, object]:
         "on_major": config.rebuild.on_major,
         "recipe": "that of config.toml" if policy.recipe else "that of its last version",
     }
-
-
-def _facts(facts: Mapping[str, object]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    from cellar_core.report import printable
-
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for name, value in facts.items():
-        if value != "":
-            table.add_row(Text(printable(name), "dim"), printable(value))
-    return table
 
 
 @command(PANEL, "cellar lineage vit/vit-l/projectA@production")

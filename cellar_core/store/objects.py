@@ -136,9 +136,8 @@ class ObjectStore(Store):
         for pause in (*PAUSES, None):
             try:
                 self._fs.pipe_file(self._path(key), data, mode="create")
-            except (
-                Exception
-            ) as error:  # a lost race has another class on each store, and so has a lost answer
+            except Exception as error:
+                # A lost race has another class on each store, and so has a lost answer.
                 if not is_of_store(error):
                     raise
                 failure = error

@@ -23,54 +23,51 @@ class S3Store(ObjectStore):
 
     def find(self, prefix: str) -> Mapping[str, int]:
         # s3fs.find asks twice more when there is nothing.
-        root = len(self._path("").partition("/")[2])
-        answers = self._pages("list_objects_v2", prefix, "ContinuationToken")
-        return {found["Key"][root:]: found["Size"] for page in answers for found in page.get("Contents", ())}
+        pages = self._pages("list_objects_v2", prefix, "ContinuationToken", Prefix=self._name(prefix))
+        root = len(self._name(""))
+        return {found["Key"][root:]: found["Size"] for page in pages for found in page.get("Contents", ())}
 
     def partials(self, prefix: str) -> Mapping[str, int]:
         """Uploads that were begun and not completed, and how much of each has arrived: a request for each."""
-        root = len(self._path("").partition("/")[2])
-        answers = self._pages("list_multipart_uploads", prefix, "KeyMarker", "UploadIdMarker")
-        found = [(one["Key"][root:], one["UploadId"]) for page in answers for one in page.get("Uploads", ())]
+        markers = ("KeyMarker", "UploadIdMarker")
+        pages = self._pages("list_multipart_uploads", prefix, *markers, Prefix=self._name(prefix))
+        root = len(self._name(""))
+        found = [(one["Key"][root:], one["UploadId"]) for page in pages for one in page.get("Uploads", ())]
         return {f"{key}?uploadId={upload}": self._arrived(key, upload) for key, upload in found}
 
     def _arrived(self, key: str, upload: str) -> int:
         """How many bytes of an upload have arrived; 0 if it has ended meanwhile."""
-        size: int = 0
-        after: int = 0
-        try:
-            while True:
-                with self._telling(key):
-                    page = self._call("list_parts", key, UploadId=upload, PartNumberMarker=after)
-                size += sum(int(part["Size"]) for part in page.get("Parts", ()))
-                if not page.get("IsTruncated"):
-                    return size
-                after = page["NextPartNumberMarker"]
-        except FileNotFoundError:
-            return 0
+        pages = self._pages("list_parts", key, "PartNumberMarker", Key=self._name(key), UploadId=upload)
+        return sum(int(part["Size"]) for page in pages for part in page.get("Parts", ()))
 
     def discard(self, partial: str) -> None:
         key, _, upload = partial.rpartition("?uploadId=")
         with self._telling(key):
             self._call("abort_multipart_upload", key, UploadId=upload)
 
-    def _pages(self, method: str, prefix: str, *markers: str) -> Iterator[dict[str, Any]]:
-        bucket, _, start = self._path(prefix).partition("/")
-        asked: dict[str, str] = {}
+    def _pages(self, method: str, about: str, *markers: str, **facts: Any) -> Iterator[dict[str, Any]]:
+        """The pages of an answer; none if what they are of is not there."""
+        after: dict[str, Any] = {}
         try:
             while True:
-                with self._telling(prefix):
-                    page: dict[str, Any] = self._fs.call_s3(method, Bucket=bucket, Prefix=start, **asked)
+                with self._telling(about):
+                    page: dict[str, Any] = self._ask(method, **facts, **after)
                 yield page
                 if not page.get("IsTruncated"):
                     return
-                asked = {marker: page[f"Next{marker}"] for marker in markers}
-        except FileNotFoundError:  # the bucket
+                after = {marker: page[f"Next{marker}"] for marker in markers}
+        except FileNotFoundError:
             return
 
     def _call(self, method: str, key: str, **facts: Any) -> Any:
-        bucket, _, path = self._path(key).partition("/")
-        return self._fs.call_s3(method, Bucket=bucket, Key=path, **facts)
+        return self._ask(method, Key=self._name(key), **facts)
+
+    def _ask(self, method: str, **facts: Any) -> Any:
+        return self._fs.call_s3(method, Bucket=self._path("").partition("/")[0], **facts)
+
+    def _name(self, key: str) -> str:
+        """What *key* is called in the bucket."""
+        return self._path(key).partition("/")[2]
 
     def _get(self, key: str) -> bytes:
         # With more than one at a time, s3fs asks for the size first.
