@@ -11,7 +11,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
+
+from example_flows.demo.loopback import free_port
 
 T = TypeVar("T")
 
@@ -285,13 +286,6 @@ class AirflowServer:
             yield line if isinstance(line, str) else str(line["event"])
             for error in line.get("error_detail") or () if isinstance(line, dict) else ():
                 yield f"{error['exc_type']}: {error['exc_value']}"
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def tail(text: str, lines: int = 30) -> str:

@@ -12,13 +12,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, TypeVar
+
+from example_flows.demo.loopback import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,14 +33,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 REBUILD = "rebuild-projects/rebuild-projects"  # flow/deployment, as `rebuild_projects.serve(…)` names it
-
-
-def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def until(look: Callable[[], T | None], *, timeout: float, what: str, every: float = 0.2) -> T:

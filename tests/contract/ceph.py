@@ -8,9 +8,10 @@ import subprocess
 import time
 import uuid
 
+from example_flows.demo.loopback import free_port
 from tests.contract.faults import FaultContract
 from tests.contract.registry import RegistryContract
-from tests.contract.servers import KEY, S3, SECRET, START, free_port, running
+from tests.contract.servers import KEY, S3, SECRET, START, running
 from tests.contract.store import OnServer, SharedStoreContract
 
 CONFIGURATION = """

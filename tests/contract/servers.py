@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,8 @@ from typing import Any, ClassVar, Self
 import fsspec
 import pytest
 
+from example_flows.demo.loopback import free_port
+
 START = 60.0
 """How many seconds a server may take until it answers."""
 SCRIPTS = Path(sys.executable).parent
@@ -30,14 +31,6 @@ KEY, SECRET = "AK", "SK"
 # No SDK asks a cloud's metadata address for credentials; gcsfs asks no emulator over gRPC what kind a bucket is,
 # which takes it a minute. It looks when it is imported.
 os.environ.update(AWS_EC2_METADATA_DISABLED="true", GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT="false")
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 class Server:

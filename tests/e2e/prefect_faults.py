@@ -10,14 +10,9 @@ or below /usr/lib/postgresql (Debian's package `postgresql`).
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID
 
@@ -26,7 +21,8 @@ from prefect.client.schemas.objects import StateType
 
 from cellar_core import Reason
 from cellar_prefect.events import registered_event
-from example_flows.demo.prefect_server import PrefectServer, free_port, until
+from example_flows.demo.prefect_server import PrefectServer, until
+from tests.e2e.databases import postgresql
 from tests.e2e.prefect_rack import PROJECTS, RACK, RackOnPrefect
 
 pytestmark = pytest.mark.timeout(900)
@@ -55,58 +51,13 @@ class Server(PrefectServer):
         return env
 
 
-def postgres(name: str) -> str:
-    """Where a program of PostgreSQL is; Debian keeps `initdb` and `postgres` off the PATH."""
-    found = shutil.which(name) or next(map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), None)
-    assert found, f"{name} is not here; install PostgreSQL, on Debian: apt install postgresql"
-    return found
-
-
-@contextmanager
-def database() -> Iterator[str]:
-    """A PostgreSQL of its own on loopback; it refuses to run as root, so then it runs as `postgres`.
-
-    Its files are not in pytest's directory, which is closed to other users at each start of pytest.
-    """
-    user = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
-    port = free_port()
-    with tempfile.TemporaryDirectory() as data:
-        if user:
-            shutil.chown(data, "postgres")
-        command = [postgres("initdb"), "-D", data, "-U", "prefect", "-A", "trust", "--no-sync"]
-        subprocess.run(command, check=True, capture_output=True, cwd=data, timeout=120, **user)  # type: ignore[call-overload]
-        listen = ["-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
-        with (Path(data) / "postgres.log").open("wb") as log:
-            server = subprocess.Popen(
-                [postgres("postgres"), "-D", data, *listen],
-                cwd=data,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                **user,  # type: ignore[call-overload]
-            )
-        try:
-            until(lambda: answers(port), timeout=60, what="PostgreSQL to answer")
-            yield f"postgresql+asyncpg://prefect@127.0.0.1:{port}/postgres"
-        finally:
-            server.send_signal(signal.SIGINT)  # a fast shutdown: it does not wait for its clients
-            server.wait(60)
-
-
-def answers(port: int) -> bool:
-    done = subprocess.run(
-        [postgres("pg_isready"), "-h", "127.0.0.1", "-p", str(port)],
-        capture_output=True,
-        check=False,
-        timeout=30,
-    )
-    return done.returncode == 0
-
-
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp(request.param)
     with ExitStack() as stack:
-        url = stack.enter_context(database()) if request.param == "postgresql" else None
+        url = None
+        if request.param == "postgresql":
+            url = f"postgresql+asyncpg://{stack.enter_context(postgresql())}"
         server = Server(directory / "prefect", url)
         stack.callback(server.stop)
         yield server.start(timeout=300)
