@@ -162,15 +162,18 @@ def digest(file: Path) -> str:
 # Bare clients of S3: each sends or fetches every file, and digests it
 
 
-def boto3_up(where: Place, source: Path, prefix: str) -> Run:
-    """``upload_file`` with parts of 8 MiB."""
+def boto3_in_parts(where: Place) -> tuple[Any, Any]:
+    """A client, and how it transfers: in parts of 8 MiB."""
     from boto3.s3.transfer import TransferConfig
 
-    client, config = (
-        boto3_client(where, THREADS),
-        TransferConfig(multipart_threshold=PART, multipart_chunksize=PART),
-    )
+    config = TransferConfig(multipart_threshold=PART, multipart_chunksize=PART)
     config.max_concurrency = PARTS
+    return boto3_client(where, THREADS), config
+
+
+def boto3_up(where: Place, source: Path, prefix: str) -> Run:
+    """``upload_file`` with parts of 8 MiB."""
+    client, config = boto3_in_parts(where)
     bucket, _, root = prefix.partition("/")
     client.list_objects_v2(Bucket=bucket, MaxKeys=1)
 
@@ -183,13 +186,7 @@ def boto3_up(where: Place, source: Path, prefix: str) -> Run:
 
 def boto3_down(where: Place, prefix: str, target: Path, names: list[str]) -> Run:
     """``download_file`` with ranges of 8 MiB."""
-    from boto3.s3.transfer import TransferConfig
-
-    client, config = (
-        boto3_client(where, THREADS),
-        TransferConfig(multipart_threshold=PART, multipart_chunksize=PART),
-    )
-    config.max_concurrency = PARTS
+    client, config = boto3_in_parts(where)
     bucket, _, root = prefix.partition("/")
     client.list_objects_v2(Bucket=bucket, MaxKeys=1)
     target.mkdir()

@@ -17,7 +17,7 @@ from cellar_core.log import ChangedMeanwhile
 from cellar_core.payload import CHUNK
 from cellar_core.ref import Model
 from cellar_core.store import Store
-from tests.contract.store import forked
+from tests.contract.store import Placed, forked
 from tests.core.helpers import WAIT, Watched, blank, processes, write
 
 RACERS = 8
@@ -44,18 +44,8 @@ def content(cellar: Cellar, done: Registered) -> str:
     return b"".join(cellar.store.chunks(key, cellar.store.find(key)[key])).decode()
 
 
-class RegistryContract:
+class RegistryContract(Placed):
     """What holds for a registry on every store that other processes see."""
-
-    @pytest.fixture
-    def url(self) -> str:
-        """Where a cellar can be that nobody else uses."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    def options(self) -> dict[str, Any]:
-        """The ``storage_options`` for it."""
-        return {}
 
     @pytest.fixture
     def cellar(self, url: str, options: dict[str, Any]) -> Cellar:

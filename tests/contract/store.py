@@ -62,14 +62,8 @@ def forked(act: Callable[[], object]) -> ForkProcess:
     return process
 
 
-class StoreContract:
-    """What holds for every store, also for one that only this process sees.
-
-    Attributes:
-        rounds: How many races are run.
-    """
-
-    rounds: ClassVar[int] = 15
+class Placed:
+    """What a back end's test class gives to each contract."""
 
     @pytest.fixture
     def url(self) -> str:
@@ -80,6 +74,16 @@ class StoreContract:
     def options(self) -> dict[str, Any]:
         """The ``storage_options`` for it."""
         return {}
+
+
+class StoreContract(Placed):
+    """What holds for every store, also for one that only this process sees.
+
+    Attributes:
+        rounds: How many races are run.
+    """
+
+    rounds: ClassVar[int] = 15
 
     @pytest.fixture
     def store(self, url: str, options: dict[str, Any]) -> Store:

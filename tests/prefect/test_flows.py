@@ -38,6 +38,20 @@ def ends(**options: Any) -> State[Any]:
     return rebuild_projects(RACK, return_state=True, **options)
 
 
+class Counting:
+    """A trainer that counts how many of its trainings go on at once."""
+
+    def __init__(self) -> None:
+        self.working = self.most = 0
+
+    def __call__(self, job: RetrainJob) -> None:
+        self.working += 1
+        self.most = max(self.most, self.working)
+        time.sleep(0.2)
+        train(job)
+        self.working -= 1
+
+
 class TestRebuildProjects:
     def test_every_project_that_is_behind(self, behind: Cellar) -> None:
         built = rebuild_projects(RACK, train)
@@ -92,18 +106,9 @@ class TestRebuildProjects:
     def test_no_more_at_once_than_the_rack_allows(self, behind: Cellar, tmp_path: Path) -> None:
         config = tmp_path / "cellar" / RACK / "config.toml"
         config.write_text(config.read_text().replace("max_parallel = 4", "max_parallel = 1"))
-        working, most = 0, 0
-
-        def counting(job: RetrainJob) -> None:
-            nonlocal working, most
-            working += 1
-            most = max(most, working)
-            time.sleep(0.2)
-            train(job)
-            working -= 1
-
+        counting = Counting()
         assert len(rebuild_projects(RACK, counting)) == 3
-        assert most == 1
+        assert counting.most == 1
 
     def test_a_training_is_tried_again_within_the_run(self, behind: Cellar) -> None:
         tries: list[str] = []
@@ -162,20 +167,11 @@ class TestRebuildProjects:
         assert versions(behind, "a") == ["1.0.1", "1.1.1", "1.2.1"]
 
     def test_each_training_takes_a_slot_of_the_limit(self, behind: Cellar) -> None:
-        working, most = 0, 0
-
-        def counting(job: RetrainJob) -> None:
-            nonlocal working, most
-            working += 1
-            most = max(most, working)
-            time.sleep(0.2)
-            train(job)
-            working -= 1
-
+        counting = Counting()
         with get_client(sync_client=True) as client:
             client.upsert_global_concurrency_limit_by_name("one-gpu", 1)
         assert len(rebuild_projects(RACK, counting, limit="one-gpu")) == 3
-        assert most == 1
+        assert counting.most == 1
 
     def test_a_limit_that_there_is_not_is_an_error(self, behind: Cellar) -> None:
         """Prefect's own default is to go on without one."""
