@@ -2,37 +2,82 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from cellar_core import layout
 from cellar_core.log import Entry, append, last_number
-from cellar_core.ref import Model, Ref, Version, alias_name
+from cellar_core.payload import WORKERS
+from cellar_core.record import Record
+from cellar_core.ref import Model, Ref, alias_name
 from cellar_core.store import Store
 
-__all__ = ["aliased", "aliases", "point"]
+__all__ = ["AliasEntry", "aliases", "history", "meaning", "point", "withdraw"]
 
 
 class AliasEntry(Entry):
-    """What an alias means from this entry on."""
+    """What an alias means from this entry on.
 
-    version: str
+    Attributes:
+        record: The record of the version, so that whoever follows the alias need not read it too; None for nothing.
+        restores: If the entry takes another one back: the number of the one that holds again; 0 for "none yet".
+    """
+
+    record: Record | None
+    restores: int | None = None
+
+    def __str__(self) -> str:
+        return str(self.record.ref.version) if self.record else "nothing"
 
 
-def point(store: Store, ref: Ref, name: str) -> None:
-    """Let *name* mean *ref*; raises ChangedMeanwhile if somebody else moves it at the same moment."""
+def point(store: Store, record: Record, name: str) -> None:
+    """Let *name* mean a version; raises ChangedMeanwhile if somebody else moves it at the same moment."""
+    log = layout.alias_log(record.model, alias_name(name))
+    append(store, log, last_number(store, log) + 1, AliasEntry(record=record))
+
+
+def withdraw(store: Store, ref: Ref, name: str) -> Ref | None:
+    """Let *name* mean again what it meant before it meant *ref*; do nothing if it means another version by now.
+
+    Returns:
+        What it means then.
+
+    Raises:
+        ChangedMeanwhile: Somebody else moved the alias at the same moment.
+    """
     log = layout.alias_log(ref.model, alias_name(name))
-    append(store, log, last_number(store, log) + 1, AliasEntry(version=str(ref.version)))
+    number = newest = last_number(store, log)
+    while (entry := _entry(store, log, number)).record and entry.record.ref == ref:
+        number = (number if entry.restores is None else entry.restores) - 1
+    if number != newest:
+        append(store, log, newest + 1, AliasEntry(record=entry.record, restores=max(number, 0)))
+    return entry.record.ref if entry.record else None
 
 
-def aliased(store: Store, model: Model, name: str) -> Version | None:
-    """What *name* means, or None if it means nothing."""
+def meaning(store: Store, model: Model, name: str) -> Record | None:
+    """The record of what *name* means, or None if it means nothing."""
     log = layout.alias_log(model, name)
-    if not (number := last_number(store, log)):
-        return None
-    key = layout.entry(log, number)
-    return model.version(AliasEntry.from_bytes(store.read(key) or b"", key).version)
+    return _entry(store, log, last_number(store, log)).record
 
 
 def aliases(store: Store, model: Model) -> dict[str, Ref]:
     """What each alias of *model* means."""
-    prefix = layout.aliases(model)
-    found = sorted({key.removeprefix(prefix).partition("/")[0] for key in store.find(prefix)})
-    return {name: model.at(version) for name in found if (version := aliased(store, model, name))}
+    found = sorted(
+        {parsed[1] for key in store.find(layout.aliases(model)) if (parsed := layout.parse_alias(key))}
+    )
+    with ThreadPoolExecutor(WORKERS) as pool:
+        records = pool.map(lambda name: meaning(store, model, name), found)
+        return {name: record.ref for name, record in zip(found, records, strict=True) if record}
+
+
+def history(store: Store, model: Model, name: str) -> list[AliasEntry]:
+    """What *name* has meant, the oldest first."""
+    log = layout.alias_log(model, alias_name(name))
+    return [_entry(store, log, number) for number in range(1, last_number(store, log) + 1)]
+
+
+def _entry(store: Store, log: str, number: int) -> AliasEntry:
+    """Entry *number*; before the first one an alias means nothing."""
+    if number < 1:
+        return AliasEntry(record=None)
+    key = layout.entry(log, number)
+    return AliasEntry.from_bytes(store.read(key) or b"", key)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellar_core import admit, alias, approval, fetch, gc, layout, lookup, names, origin, rebuild, state, yank
+from cellar_core.alias import AliasEntry
 from cellar_core.attempt import Attempt
 from cellar_core.catalog import Catalog
 from cellar_core.choose import NoSuchVersion
@@ -415,14 +416,30 @@ class Cellar:
             InvalidRef, NoSuchVersion, Yanked: see there.
             ChangedMeanwhile: Somebody else moved the alias at the same moment.
         """
-        ref = lookup.record(self.store, Model(model).at(version)).ref
-        lookup.refuse_yanked(self.store, ref, f"no alias can mean it; choose another: cellar ls {model}")
-        alias.point(self.store, ref, name)
-        return ref
+        record = lookup.record(self.store, Model(model).at(version))
+        lookup.refuse_yanked(
+            self.store, record.ref, f"no alias can mean it; choose another: cellar ls {model}"
+        )
+        alias.point(self.store, record, name)
+        return record.ref
+
+    def withdraw(self, ref: Ref | str, name: str) -> Ref | None:
+        """Let alias *name* mean again what it meant before it meant *ref*; returns that, or None if it was nothing.
+
+        *ref* itself stays a version. If the alias means another one by now, nothing is done.
+
+        Raises:
+            ChangedMeanwhile: Somebody else moved the alias at the same moment.
+        """
+        return alias.withdraw(self.store, Ref(ref), name)
 
     def aliases(self, model: Model | str) -> dict[str, Ref]:
         """What each alias of a model means."""
         return alias.aliases(self.store, Model(model))
+
+    def alias_history(self, model: Model | str, name: str) -> list[AliasEntry]:
+        """What an alias of a model has meant: an entry for each move, the oldest first."""
+        return alias.history(self.store, Model(model), name)
 
     def yank(self, ref: Ref | str, why: str) -> None:
         """Let no selector choose a version any more, and no project be built from it; its exact ref still reads."""

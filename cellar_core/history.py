@@ -38,7 +38,7 @@ class Happening(Value):
 
 
 def history(store: Store, place: Rack | Model) -> list[Happening]:
-    """What happened to *place*, the oldest first; three listings, and a read for each entry."""
+    """What happened to *place*, the oldest first; three or four listings, and a read for each entry."""
     entries = [*_versions(store, place), *_rebuilds(store, place), *_aliases(store, place)]
     with ThreadPoolExecutor(WORKERS) as pool:
         found = list(pool.map(lambda entry: _happening(store, *entry), entries))
@@ -50,12 +50,15 @@ _Found = tuple[str, str, type[Record | Entry], str]
 
 
 def _versions(store: Store, place: Rack | Model) -> Iterator[_Found]:
-    sizes = store.find(layout.records(place))
-    for key in sizes:
+    yanks = {} if isinstance(place, Rack) else store.find(layout.records(place.rack.base))
+    sizes = {**yanks, **store.find(layout.records(place))}
+    for key, size in sizes.items():
         ref, yank = layout.parse_record(key) or (None, 0)
-        if ref and yank:
+        if ref is None or place not in (ref.rack, ref.model):
+            continue
+        if yank:
             yield key, str(ref), Entry, "yanked" if yank % 2 else "yank taken back"
-        elif ref and sizes[key] > TOMBSTONE_MOST:
+        elif size > TOMBSTONE_MOST:
             yield key, str(ref), Record, ""
 
 
@@ -101,4 +104,4 @@ def _what(entry: Record | Entry) -> str:
         return f"registered, a {entry.bump} bump" if entry.bump else "registered"
     if isinstance(entry, Attempt):
         return f"rebuild {entry.event}"
-    return f"means {entry.version}" if isinstance(entry, AliasEntry) else ""
+    return f"means {entry}" if isinstance(entry, AliasEntry) else ""

@@ -41,6 +41,7 @@ __all__ = [
     "record",
     "records",
     "yank_log",
+    "yanks",
 ]
 
 ROOT = ".cellar"
@@ -106,16 +107,23 @@ def records(of: Model | Rack | None) -> str:
     return f"{ROOT}/records/{of}/" if of else f"{ROOT}/records/"
 
 
+def yanks(base: Ref) -> str:
+    """The prefix of the yanks of *base* and of all that was made from it: few, so that listing them costs nothing."""
+    return f"{_RECORDS}{base}.yank/"
+
+
 def yank_log(ref: Ref) -> str:
     """The log of a version's yanks: an odd number of entries is yanked, an even number is taken back."""
-    return f"{ROOT}/records/{ref}.yank."
+    return f"{yanks(ref.base)}{ref.project}/{ref.version}/"
 
 
 def parse_record(key: str) -> tuple[Ref, int] | None:
     """The ref that a key among the records is of, and the number of its yank entry (0: the record itself)."""
     text = key.removeprefix(_RECORDS)
-    if ".yank." in text and (match := re.fullmatch(r"(.*)\.yank\.([0-9]{6})\.json", text)):
-        return (ref, int(match[2])) if (ref := _ref(f"{match[1]}.json")) else None
+    if ".yank/" in text and (match := re.fullmatch(r"(.+)\.yank/([^/]+/[^/]+)/([0-9]{6})\.json", text)):
+        base = _ref(f"{match[1]}.json")
+        ref = _ref(f"{base.rack}/{match[2]}.json") if base else None
+        return (ref, int(match[3])) if ref and ref.base == base else None
     return (ref, 0) if (ref := _ref(text)) else None
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 
 from cellar_core import layout, names
-from cellar_core.alias import aliased
+from cellar_core.alias import meaning
 from cellar_core.catalog import Catalog
 from cellar_core.choose import NoSuchVersion, choose
 from cellar_core.errors import CellarError, listing
@@ -53,9 +52,7 @@ def catalog(store: Store, model: Model) -> Catalog:
 
 def yanks(store: Store, ref: Ref) -> int:
     """How often *ref* was yanked or taken back: it is yanked if that is odd."""
-    # Entry by entry, and mostly there is none: on a disk, listing them would read the names of all versions.
-    entries = (layout.entry(layout.yank_log(ref), number) for number in count(1))
-    return next(number for number, key in enumerate(entries) if store.read(key) is None)
+    return Catalog(store.find(layout.yank_log(ref))).yanks(ref)
 
 
 def refuse_yanked(store: Store, ref: Ref, hint: str) -> None:
@@ -69,8 +66,8 @@ def resolve(store: Store, selector: Selector) -> Record:
     model, choice = selector.model, selector.choice
     if isinstance(choice, BaseVersion | ProjectVersion):
         return record(store, model.at(choice))
-    if isinstance(choice, Alias) and (target := aliased(store, model, choice.name)):
-        return _meant(store, selector, model.at(target))
+    if isinstance(choice, Alias) and (meant := meaning(store, model, choice.name)):
+        return _meant(store, selector, meant)
     known = catalog(store, model)
     versions = known.named(model)
     if not versions:
@@ -80,10 +77,11 @@ def resolve(store: Store, selector: Selector) -> Record:
     )
 
 
-def _meant(store: Store, alias: Selector, ref: Ref) -> Record:
+def _meant(store: Store, alias: Selector, meant: Record) -> Record:
     """The record that an alias means; only what is known of this version and its base is looked at."""
-    if any(yanks(store, one) % 2 for one in {ref, ref.base}):
+    known = Catalog(store.find(layout.yanks(meant.ref.base)))
+    if known.yanked(meant.ref) or known.yanked(meant.ref.base):
         raise Yanked(
-            f"{alias} means {ref.version}, which was yanked or stands on a yanked base; move the alias"
+            f"{alias} means {meant.ref.version}, which was yanked or stands on a yanked base; move the alias"
         )
-    return record(store, ref)
+    return meant

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from cellar_core import Cellar, layout
-from cellar_core.alias import AliasEntry
 from cellar_core.bump import ContractChanged
 from cellar_core.choose import NoSuchVersion
 from cellar_core.fetch import TargetExists
@@ -274,12 +273,35 @@ class TestAliases:
             "staging": "1.1.1",
         }
         log = layout.alias_log(Model(A), "production")
-        entries = [
-            AliasEntry.from_bytes(cellar.store.read(key) or b"", key)
-            for key in sorted(cellar.store.find(log))
-        ]
-        assert [entry.version for entry in entries] == ["1.0.1", "1.1.1", "1.0.2"]
+        assert len(cellar.store.find(log)) == 3
+        entries = cellar.alias_history(A, "production")
+        assert list(map(str, entries)) == ["1.0.1", "1.1.1", "1.0.2"]
         assert all("@" in entry.by for entry in entries)
+
+    def test_one_that_is_withdrawn_means_what_it_meant_before(self, ready: Bench) -> None:
+        """And what was withdrawn before is not what comes back; every move stays in the log."""
+        cellar = ready.cellar
+
+        def withdraw(version: str) -> str | None:
+            ref = cellar.withdraw(f"{A}/{version}", "staging")
+            assert cellar.aliases(A).get("staging") == ref
+            return str(ref.version) if ref else None
+
+        assert withdraw("1.0.1") is None  # it never meant anything
+        cellar.alias(A, "staging", "1.0.1")
+        cellar.alias(A, "staging", "1.1.1")
+        assert withdraw("1.0.1") == "1.1.1"
+        assert withdraw("1.1.1") == "1.0.1"
+        assert withdraw("1.0.1") is None
+        assert withdraw("1.0.1") is None
+        with pytest.raises(NoSuchVersion, match="has no alias 'staging'"):
+            cellar.resolve(f"{A}@staging")
+        cellar.alias(A, "staging", "1.0.2")
+        assert withdraw("1.0.2") is None
+        assert list(map(str, cellar.alias_history(A, "staging"))) == [
+            *("1.0.1", "1.1.1", "1.0.1", "nothing", "1.0.2", "nothing")
+        ]
+        assert cellar.exists(f"{A}/1.1.1")
 
     def test_of_each_model(self, ready: Bench) -> None:
         """Each model has its own."""

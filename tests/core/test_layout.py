@@ -21,11 +21,12 @@ entries = st.integers(1, 999_999)
 
 @given(refs, entries)
 def test_records_round_trip(ref: Ref, number: int) -> None:
-    """A record's key, and those of its yanks beside it, tell their ref."""
+    """A record's key, and those of its yanks beside its base's, tell their ref."""
     assert layout.parse_record(layout.record(ref)) == (ref, 0)
     assert layout.parse_record(layout.entry(layout.yank_log(ref), number)) == (ref, number)
     for prefix in map(layout.records, (ref.model, ref.rack, None)):
         assert layout.record(ref).startswith(prefix)
+    for prefix in (layout.yanks(ref.base), *map(layout.records, (ref.rack.base, ref.rack, None))):
         assert layout.yank_log(ref).startswith(prefix)
 
 
@@ -81,6 +82,9 @@ def test_each_ref_has_its_own_keys(one: Ref, other: Ref) -> None:
         "vit/projectA/.DS_Store",
         "vit/projectA/01.2.3.json",
         "1.2.json",
+        "vit/base/1.2.yank/projectA/1.3.1/000001.json",
+        "vit/base/1.2.yank/projectA/1.2/000001.json",
+        "vit/base/1.2.yank/000001.json",
         "",
     ],
 )
