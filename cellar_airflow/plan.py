@@ -11,7 +11,7 @@ from airflow.sdk import Context, conf
 from cellar_airflow.errors import no_vain_retries
 from cellar_airflow.holder import ended
 from cellar_airflow.operator import CellarOperator
-from cellar_core import Plan, Reason
+from cellar_core import Plan
 from cellar_core.log import ChangedMeanwhile
 from cellar_core.narrate import plan_lines
 
@@ -52,8 +52,8 @@ class PlanRebuilds(CellarOperator):
 
     def _mark_lost(self, plan: Plan, context: Context) -> bool:
         lost = False
-        for skip in plan.skips:
-            if skip.reason is Reason.IN_PROGRESS and (state := ended(skip.holder or "", context["ti"])):
+        for skip in plan.in_progress:
+            if state := ended(skip.holder or "", context["ti"]):
                 self.log.warning("%s: its rebuild is lost, %s ended as %s.", skip.model, skip.holder, state)
                 with suppress(ChangedMeanwhile):  # then somebody else has looked after it
                     self.cellar.mark_lost(skip, f"its task ended as {state}")

@@ -12,7 +12,7 @@ from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 from cellar_airflow.hook import CellarHook
 from cellar_airflow.settings import setting
-from cellar_core import CellarError, Plan, Reason
+from cellar_core import CellarError, Plan
 
 LONGEST_PAUSE = 60.0
 """Seconds between two looks at a cellar that does not answer."""
@@ -41,7 +41,7 @@ class Announcer:
     def event(self, plan: Plan, now: float) -> dict[str, Any] | None:
         """The payload of the event to send at *now* (in seconds of any clock), or None."""
         work = {rebuild.run_key: str(rebuild.model) for rebuild in plan.rebuilds}
-        in_progress = [str(skip.model) for skip in plan.skips if skip.reason is Reason.IN_PROGRESS]
+        in_progress = {str(skip.model) for skip in plan.in_progress}
         new = work.keys() - self._announced
         due = bool(work or in_progress) and now - self._at >= self.interval
         if not new and not due:

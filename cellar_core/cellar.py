@@ -614,7 +614,9 @@ class Cellar:
     def take_over(self, model: Model | str, why: str) -> Attempt:
         """Declare the holder of a rebuild gone, whose scheduler cannot be asked; the next plan has the work again."""
         model = admit.project(model)
-        return self.mark_lost(rebuild.skip_of(self.plan(model.rack), model), why)
+        plan = self.plan(model.rack)
+        held = next((skip for skip in plan.in_progress if skip.model == model), None)
+        return self.mark_lost(held or rebuild.skip_of(plan, model), why)
 
     def mark_lost(self, skip: Skip, why: str) -> Attempt:
         """Write down that the holder of a rebuild in progress (from a plan) has ended without a word."""

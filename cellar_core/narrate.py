@@ -17,6 +17,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     left = [skip for skip in plan.skips if skip.reason is not Reason.UP_TO_DATE]
     for skip in left:
         yield f"leave {skip.model} ({skip.reason}): {skip.sentence}"
+    for skip in plan.overtaken:
+        yield f"{skip.model} takes a place: {skip.sentence}"
     current = len(plan.skips) - len(left)
     yield f"{len(plan.rebuilds)} to rebuild, {current} up to date, {len(plan.rebuilds) + len(plan.skips)} in all"
 

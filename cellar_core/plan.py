@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, partial
@@ -116,12 +116,20 @@ class Plan(Value):
         head: Its newest base that is not yanked, if it has one.
         rebuilds: What to rebuild now.
         skips: Everything else, each with its reason.
+        overtaken: Rebuilds in progress onto bases that are no longer wanted, since a newer one came or a rule changed.
+            They take places too; they are looked for only while something is wanted.
     """
 
     rack: Rack
     head: Ref | None
     rebuilds: tuple[Rebuild, ...]
     skips: tuple[Skip, ...]
+    overtaken: tuple[Skip, ...] = ()
+
+    @property
+    def in_progress(self) -> tuple[Skip, ...]:
+        """Every rebuild in progress, whether its base is still wanted or not."""
+        return (*(skip for skip in self.skips if skip.reason is Reason.IN_PROGRESS), *self.overtaken)
 
     def __bool__(self) -> bool:
         return bool(self.rebuilds)
@@ -136,7 +144,8 @@ class ProjectState:
         versions: Its committed versions.
         yanked: Those of them that are yanked.
         recipe: The recipe of its newest version; None if it has none, or if it was not needed.
-        last: By base, the last entry of the log of the rebuild onto it.
+        last: By base, the last entry of the log of the rebuild onto it: of the base it wants, and of those newer than
+            its versions.
         done: The requests that made those of its versions that stand on the base it wants.
         unreadable: What is wrong with the objects that a plan must read, if something is.
     """
@@ -148,6 +157,11 @@ class ProjectState:
     last: Mapping[BaseVersion, Attempt] = field(default_factory=dict)
     done: frozenset[str] = frozenset()
     unreadable: str = ""
+
+    def busy(self, base: BaseVersion) -> bool:
+        """Whether somebody is at the rebuild onto *base*, as far as its log tells."""
+        last = self.last.get(base)
+        return last is not None and last.event is Event.STARTED and last.request not in self.done
 
 
 @dataclass(frozen=True)
@@ -226,11 +240,15 @@ def plan(state: RackState, policy: RackConfig, now: datetime) -> Plan:
         policy: The rack's ``config.toml``.
         now: The time; only a hold's expiry depends on it.
     """
-    decisions = [
-        _decide(state, policy, project, now) for project in sorted(state.projects, key=lambda p: str(p.model))
-    ]
+    projects = sorted(state.projects, key=lambda p: str(p.model))
+    decisions = [_decide(state, policy, project, now) for project in projects]
     rebuilds = [decision for decision in decisions if isinstance(decision, Rebuild)]
-    busy = sum(isinstance(decision, Skip) and decision.reason is Reason.IN_PROGRESS for decision in decisions)
+    overtaken = [
+        skip
+        for project, decision in zip(projects, decisions, strict=True)
+        for skip in _overtaken(state, project, decision)
+    ]
+    busy = len(overtaken) + sum(decision.reason is Reason.IN_PROGRESS for decision in decisions)
     free = max(policy.rebuild.max_parallel - busy, 0)
     queued = [
         Skip(
@@ -242,7 +260,13 @@ def plan(state: RackState, policy: RackConfig, now: datetime) -> Plan:
     ]
     skips = [decision for decision in decisions if isinstance(decision, Skip)]
     head = state.ref(state.good[-1]) if state.good else None
-    return Plan(rack=state.rack, head=head, rebuilds=tuple(rebuilds[:free]), skips=(*skips, *queued))
+    return Plan(
+        rack=state.rack,
+        head=head,
+        rebuilds=tuple(rebuilds[:free]),
+        skips=(*skips, *queued),
+        overtaken=tuple(overtaken),
+    )
 
 
 def request_digest(cellar: str, model: Model, parent: Parent, recipe: Recipe, asked: int) -> str:
@@ -263,9 +287,7 @@ def _decide(state: RackState, policy: RackConfig, project: ProjectState, now: da
     request = request_digest(state.cellar, project.model, parent, recipe, last.asked if last else 0)
     reason, sentence = _verdict(project, wanted, last, request, policy.digest(project.model))
     if last and reason in (Reason.IN_PROGRESS, Reason.FAILED_BEFORE, Reason.YANKED_BEFORE):
-        skip = _skip(state, project, wanted.current, wanted.base, (reason, sentence))
-        holder = last.holder if reason is Reason.IN_PROGRESS else None
-        return skip.model_copy(update={"holder": holder, "attempt": last.number, "since": last.at})
+        return _attempted(state, project, wanted.current, wanted.base, (reason, sentence))
     return Rebuild(
         model=project.model,
         base=base,
@@ -276,6 +298,33 @@ def _decide(state: RackState, policy: RackConfig, project: ProjectState, now: da
         attempt=last.number + 1 if last else 1,
         recipe=recipe,
     )
+
+
+def _overtaken(state: RackState, project: ProjectState, decision: Rebuild | Skip) -> Iterator[Skip]:
+    """The rebuilds of a project that are in progress and that its decision does not tell of."""
+    current = ProjectVersion(str(decision.current.version)) if decision.current else None
+    for base in sorted(filter(project.busy, project.last)):
+        if decision.reason is not Reason.IN_PROGRESS or decision.base != state.ref(base):
+            sentence = f"{_at_it(project.last[base])}, onto base {base}, which is not the wanted one any more"
+            yield _attempted(state, project, current, base, (Reason.IN_PROGRESS, sentence))
+
+
+def _attempted(
+    state: RackState,
+    project: ProjectState,
+    current: ProjectVersion | None,
+    base: BaseVersion,
+    why: tuple[Reason, str],
+) -> Skip:
+    """A skip that tells of the last attempt as well."""
+    last = project.last[base]
+    holder = last.holder if why[0] is Reason.IN_PROGRESS else None
+    attempt = {"holder": holder, "attempt": last.number, "since": last.at}
+    return _skip(state, project, current, base, why).model_copy(update=attempt)
+
+
+def _at_it(last: Attempt) -> str:
+    return f"{last.holder} has been at it since {last.at:%Y-%m-%d %H:%M} UTC"
 
 
 def _verdict(
@@ -291,8 +340,8 @@ def _verdict(
         )
     if last.event is Event.LOST and last.lost < LOST_MOST:
         return Reason.WAS_LOST, f"{wanted.sentence}; the last attempt ended without a word"
-    if last.event is Event.STARTED and last.request not in project.done:
-        return Reason.IN_PROGRESS, f"{last.holder} has been at it since {last.at:%Y-%m-%d %H:%M} UTC"
+    if project.busy(wanted.base):
+        return Reason.IN_PROGRESS, _at_it(last)
     if last.request != request or (last.policy or policy) != policy:
         return (
             Reason.CHANGED_SINCE_FAILURE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
@@ -11,7 +12,7 @@ from cellar_core import layout
 from cellar_core.attempt import Attempt
 from cellar_core.catalog import Catalog
 from cellar_core.payload import WORKERS
-from cellar_core.plan import ProjectState, RackState, Want, want
+from cellar_core.plan import ProjectState, RackState, Skip, Want, want
 from cellar_core.rack import RackConfig
 from cellar_core.record import Record, Unreadable
 from cellar_core.ref import Model, Rack, Ref
@@ -20,7 +21,7 @@ from cellar_core.version import BaseVersion
 
 __all__ = ["load", "outline", "read_attempt", "unknown"]
 
-Numbers = Mapping[tuple[Model, BaseVersion], int]
+Numbers = Mapping[BaseVersion, int]
 
 
 def outline(store: Store, rack: Rack, config: RackConfig) -> RackState:
@@ -50,14 +51,15 @@ def load(
     with ThreadPoolExecutor(WORKERS) as pool:
         records, rebuilds = pool.map(store.find, (layout.records(rack), layout.rebuild_logs(rack)))
         state = _outline(rack, config, Catalog(records), rebuilds)
-        numbers: dict[tuple[Model, BaseVersion], int] = {}
-        for model, base, number in filter(None, map(layout.parse_rebuild, rebuilds)):
-            numbers[model, base] = max(number, numbers.get((model, base), 0))
         wanted = {project.model: want(state, config, project, now) for project in state.projects}
-        projects = pool.map(
-            lambda project: _details(store, project, wanted[project.model], config, numbers), state.projects
-        )
         bases = {one.base for one in wanted.values() if isinstance(one, Want)}
+        numbers = _numbers(rebuilds) if bases else {}
+        projects = pool.map(
+            lambda project: _details(
+                store, project, wanted[project.model], config, numbers.get(project.model, {})
+            ),
+            state.projects,
+        )
         trees = dict(zip(bases, pool.map(lambda base: _tree(store, state.ref(base)), bases), strict=True))
         known = {base: tree for base, tree in trees.items() if isinstance(tree, str)}
         broken = {base: str(tree) for base, tree in trees.items() if isinstance(tree, Unreadable)}
@@ -90,10 +92,20 @@ def _outline(rack: Rack, config: RackConfig, catalog: Catalog, rebuilds: Mapping
     )
 
 
+def _numbers(rebuilds: Mapping[str, int]) -> Mapping[Model, Numbers]:
+    """By project and base, the number of the last entry of the log of that rebuild."""
+    numbers: dict[Model, dict[BaseVersion, int]] = {}
+    for model, base, number in filter(None, map(layout.parse_rebuild, rebuilds)):
+        last = numbers.setdefault(model, {})
+        last[base] = max(number, last.get(base, 0))
+    return numbers
+
+
 def _details(
-    store: Store, project: ProjectState, wanted: object, config: RackConfig, numbers: Numbers
+    store: Store, project: ProjectState, wanted: Want | Skip, config: RackConfig, numbers: Numbers
 ) -> ProjectState:
-    """The recipe, the last attempt and what was built already, of a project that is wanted."""
+    """The last attempts of a project; its recipe and what was built already, if it is wanted."""
+    project = replace(project, last=_going(store, project, numbers))
     if not isinstance(wanted, Want):
         return project
     try:
@@ -104,11 +116,23 @@ def _details(
         done = frozenset(
             filter(None, (_record(store, project.model.at(version)).request for version in here))
         )
-        number = numbers.get((project.model, wanted.base), 0)
-        last = {wanted.base: read_attempt(store, project.model, wanted.base, number)} if number else {}
+        last = dict(project.last)
+        if wanted.base in numbers and wanted.base not in last:
+            last[wanted.base] = read_attempt(store, project.model, wanted.base, numbers[wanted.base])
     except Unreadable as error:
         return replace(project, unreadable=str(error))
     return replace(project, recipe=recipe, done=done, last=last)
+
+
+def _going(store: Store, project: ProjectState, numbers: Numbers) -> dict[BaseVersion, Attempt]:
+    """The last attempts onto bases newer than any that the project has a version on: they may still be going on."""
+    newest = max((version.numbers[:2] for version in project.versions), default=())
+    going = {}
+    for base, number in numbers.items():
+        if base.numbers > newest:
+            with suppress(Unreadable):  # it is told if that base is the wanted one
+                going[base] = read_attempt(store, project.model, base, number)
+    return going
 
 
 def read_attempt(store: Store, model: Model, base: BaseVersion, number: int) -> Attempt:

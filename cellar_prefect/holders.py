@@ -8,7 +8,7 @@ from uuid import UUID
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
-from cellar_core import Cellar, Plan, Reason
+from cellar_core import Cellar, Plan
 from cellar_prefect.run import flow_run_id, run_logger
 
 _FLOW_RUN = re.compile(r"/flow_runs/([0-9a-f-]{36})#")
@@ -28,8 +28,8 @@ def mark_lost(cellar: Cellar, plan: Plan, *, restarted: bool = False) -> bool:
         Whether there were any: plan again.
     """
     lost = False
-    for skip in plan.skips:
-        found = _FLOW_RUN.search(skip.holder or "") if skip.reason is Reason.IN_PROGRESS else None
+    for skip in plan.in_progress:
+        found = _FLOW_RUN.search(skip.holder or "")
         if found and (ended := _ended(found[1], restarted=restarted)):
             why = f"flow run {found[1]} {ended}"
             run_logger().warning("the rebuild of %s is lost: %s", skip.model, why)

@@ -48,7 +48,7 @@ def _table(plan: Plan) -> Iterable[RenderableType]:
     for rebuild in plan.rebuilds:
         target = Text(f"base {rebuild.base.version}", "yellow")
         table.add_row(rebuild.model.project, _now(rebuild), target, printable(rebuild.sentence))
-    for skip in plan.skips:
+    for skip in (*plan.skips, *plan.overtaken):
         table.add_row(skip.model.project, _now(skip), "-", printable(skip.sentence))
     return [table]
 

@@ -203,7 +203,7 @@ def _wanted(cellar: Cellar, rack: Rack, only: Model | None) -> Iterator[Rebuild]
     plan = cellar.plan(rack)
     if only and only not in {one.model for one in decisions(plan)}:
         raise NoSuchVersion(f"{only} has no version to rebuild; make the first with: cellar retrain {only}")
-    for skip in plan.skips:
+    for skip in plan.in_progress:
         if _ended(skip.holder):
             cellar.mark_lost(skip, "its process has ended")
     tried: set[str] = set()

@@ -67,6 +67,24 @@ def test_one_failing_project_stops_no_other_and_the_run_ends_red(world: World) -
     }
 
 
+def test_a_dead_workers_place_is_free_again_after_the_next_bump(world: World) -> None:
+    """Nobody wants that base any more, but its rebuild is still written down as going on."""
+    stale(world, "reb/overtaken", "hasty")
+    config = world.directory / "cellar/reb/overtaken/config.toml"
+    config.write_text("[rebuild]\nmax_parallel = 1\n")
+    world.switch("hasty", "die")
+    state, _ = world.run("overtaken")
+    assert state == "failed"
+    world.base("reb/overtaken", "third")
+    assert not world.cellar.plan("reb/overtaken")
+
+    world.switch("hasty", "work")
+    state, tasks = world.run("overtaken")
+    assert state == "success"
+    assert "reb/overtaken/hasty: its rebuild is lost" in world.log(tasks["rebuild_projects.plan"])
+    assert world.xcom(tasks["rebuild_projects.report"]) == ["reb/overtaken/hasty/1.2.1"]
+
+
 def test_airflows_own_retry_goes_on_with_the_same_attempt(world: World) -> None:
     """Only the last try's failure is written down; and whoever clears the failed task has asked for one more."""
     stale(world, "reb/retried", "unlucky")

@@ -392,6 +392,40 @@ class TestPolicy:
             "projectD": Reason.QUEUED,
         }
 
+    def test_max_parallel_counts_what_a_bump_has_overtaken(self) -> None:
+        """A rebuild onto a base that is no longer the newest goes on, and keeps its place; then it is told apart."""
+        names = ("projectA", "projectB", "projectC")
+        projects = [project("1.0.1", name=name) for name in names]
+        projects[1] = replace(projects[1], last=log("1.1", Event.STARTED))
+        made = plan(rack("1.0 1.1 1.2", *projects), config("[rebuild]\nmax_parallel = 2"), NOW)
+        assert [(one.model.project, str(one.base.version)) for one in made.rebuilds] == [("projectA", "1.2")]
+        assert [(one.model.project, one.reason) for one in made.skips] == [
+            ("projectB", Reason.QUEUED),
+            ("projectC", Reason.QUEUED),
+        ]
+        [overtaken] = made.in_progress
+        assert (str(overtaken.model), str(overtaken.base)) == (f"{RACK}/projectB", f"{RACK}/base/1.1")
+        assert (overtaken.holder, overtaken.attempt) == ("airflow:retune:1", 1)
+        assert overtaken.sentence.endswith("onto base 1.1, which is not the wanted one any more")
+
+    @pytest.mark.parametrize("event", [Event.FAILED, Event.LOST, Event.ASKED])
+    def test_an_attempt_that_has_ended_takes_no_place(self, event: Event) -> None:
+        """Nor does it keep the project from its next base."""
+        behind = replace(BEHIND.projects[0], last=log("1.1", Event.STARTED, event))
+        made = plan(rack("1.0 1.1 1.2", behind), config("[rebuild]\nmax_parallel = 1"), NOW)
+        assert [str(one.base.version) for one in made.rebuilds] == ["1.2"]
+        assert made.in_progress == ()
+
+    @pytest.mark.parametrize("rule", ["hold = {}", 'track = "^1.0"'])
+    def test_what_a_rule_has_stopped_goes_on_until_it_ends(self, rule: str) -> None:
+        """A hold, or another track, keeps a project from being begun, and not from taking the place it has."""
+        held = replace(project("1.0.1"), last=log("2.0", Event.STARTED))
+        state = rack("1.0 1.1 2.0", held, project("1.0.1", name="projectB"), approved=(("base", "2.0"),))
+        policy = config(f"[rebuild]\nmax_parallel = 1\n[projects.projectA]\n{rule}")
+        made = plan(state, policy, NOW)
+        assert not made.rebuilds
+        assert [str(one.base) for one in made.in_progress] == [f"{RACK}/base/2.0"]
+
     def test_recipe(self) -> None:
         """The recipe is that of ``config.toml``, else that of the project's last record."""
         state = rack("1.0 1.1", project("1.0.1", recipe=Recipe(seed=1)))
@@ -597,7 +631,7 @@ def test_running_all_of_it_ends(state: RackState, policy: RackConfig) -> None:
         made = plan(state, policy, NOW)
         if not made:
             break
-        assert len(made.rebuilds) <= policy.rebuild.max_parallel
+        assert not made.rebuilds or len(made.rebuilds) + len(made.in_progress) <= policy.rebuild.max_parallel
         built = {rebuild.model: rebuild for rebuild in made.rebuilds}
         state = replace(
             state,

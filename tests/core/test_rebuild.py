@@ -314,6 +314,51 @@ class TestLost:
         with pytest.raises(NotAskable, match="is not in progress"):
             behind.cellar.mark_lost(skipped(behind), "ended")
 
+    def test_what_a_bump_has_overtaken_keeps_its_place_until_it_ends(self, behind: Bench) -> None:
+        """A burst trains no more at once than the rules say, and a dead holder's place can be freed, as any."""
+        behind.configure("[rebuild]\nmax_parallel = 1")
+        cellar = behind.cellar
+
+        def bumped(job: RetrainJob) -> None:
+            behind.base()
+            plan = cellar.plan("vit/vit-l")
+            assert (plan.rebuilds, [one.reason for one in plan.skips]) == ((), [Reason.QUEUED])
+            assert [str(one.base) for one in plan.in_progress] == ["vit/vit-l/base/1.1"]
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            cellar.rebuild(todo(behind), bumped, holder=ONE, last_try=False)
+        assert not cellar.plan("vit/vit-l")
+        cellar.take_over(A, "its scheduler is gone")
+        assert events(cellar) == "started lost"
+        assert cellar.rebuild(todo(behind), train, holder=TWO).detail.endswith("1.2.1 was built")
+
+    def test_what_ended_onto_an_older_base_costs_no_look_once_there_is_a_newer_version(
+        self, behind: Bench
+    ) -> None:
+        """Each failure would cost every later plan a request, for ever."""
+        with pytest.raises(TrainerFailed):
+            behind.cellar.rebuild(todo(behind), breaks, holder=ONE)
+        behind.base()
+        behind.cellar.rebuild(todo(behind), train, holder=ONE)
+        behind.base()
+        watched = Watched(behind.cellar._store)
+        assert caller(behind.cellar, watched).plan("vit/vit-l").rebuilds
+        assert not [key for method, key in watched.asked if method == "read" and "/rebuilds/" in key]
+
+    def test_a_log_of_an_older_base_that_cannot_be_read_is_in_nobodys_way(self, behind: Bench) -> None:
+        """A newer release may have written it; what it is about is over, as far as this one can tell."""
+        with pytest.raises(TrainerFailed):
+            behind.cellar.rebuild(todo(behind), breaks, holder=ONE)
+        [key] = [
+            key for key in behind.cellar.store.find(layout.rebuild_log(A, BaseVersion("1.1"))) if "2" in key
+        ]
+        behind.cellar._store.delete(key)
+        behind.cellar._store.create(key, b"{")
+        assert skipped(behind).reason is Reason.UNREADABLE
+        behind.base()
+        assert str(todo(behind).base.version) == "1.2"
+
     def test_take_over_of_a_living_holder(self, behind: Bench) -> None:
         """R2: a holder that was declared gone and lives makes no second version: the first finisher wins."""
         rebuild = todo(behind)

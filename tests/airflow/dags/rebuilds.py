@@ -35,6 +35,11 @@ def mixed():
 
 
 @dag(schedule=None)
+def overtaken():
+    rebuild_projects("reb/overtaken", train=train)
+
+
+@dag(schedule=None)
 def retried():
     rebuild_projects("reb/retried", train=train, retries=1, retry_delay=timedelta(seconds=1))
 
@@ -67,6 +72,7 @@ def also_told_of_known():
 
 also_told_of_known()
 mixed()
+overtaken()
 retried()
 rules()
 too_slow()
