@@ -43,6 +43,8 @@ def choose(
     for version in sorted(filter(fits, versions), key=attrgetter("numbers"), reverse=True):
         if allowed(version):
             return version
+    if not versions:
+        raise NoSuchVersion(f"{selector.model} has no versions yet; see: cellar ls {selector.model.rack}")
     there = listing(sorted(filter(allowed, versions)))
     raise NoSuchVersion(f"no version of {selector.model} is {str(selector.choice)!r}; there is: {there}")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "BadUsage", "app", "as_json", "command", "main", "open_cellar"]
 
 F = TypeVar("F", bound=Callable[..., "Answer"])
+
+UsageError: Any = typer.BadParameter.__base__
+"""What typer raises if it does not understand the words of a command; it exports only this child of it."""
+SHOWN = {"cellar": "URL", "version": "", "install_completion": ""}
+"""The options in the help of all commands, with what they take; ``--help`` is known by whoever sees it."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +53,20 @@ class BadUsage(CellarError, ValueError):
 class Commands(TyperGroup):
     """The group of all commands; lets ``--cellar`` stand before the command or after it."""
 
+    def main(self, args: Sequence[str] | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
+        """Run one command and exit; words that are not understood are told in one line, as each error is."""
+        words = list(sys.argv[1:] if args is None else args) or ["--help"]
+        try:
+            code = super().main(words, **{**extra, "standalone_mode": False})
+        except UsageError as error:
+            from cellar_core.cli import output
+
+            code = output.misunderstood(error, machine="--json" in words[: _end(words)])
+        sys.exit(code)
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put ``--cellar URL`` first, wherever it stands before ``--``."""
-        end = args.index("--") if "--" in args else len(args)
+        end = _end(args)
         for index, word in enumerate(args[:end]):
             if word == "--cellar" or word.startswith("--cellar="):
                 after = index + (1 if "=" in word else 2)
@@ -57,42 +74,40 @@ class Commands(TyperGroup):
                 return super().parse_args(ctx, option + others if after <= end else [word])
         return super().parse_args(ctx, args)
 
-    def get_params(self, ctx: Any) -> list[Any]:
-        """The global options; those that typer adds for completion have one line of the help instead of five."""
-        found: list[Any] = super().get_params(ctx)
-        for one in found:
-            one.hidden = one.name in ("install_completion", "show_completion")
-        return found
-
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - as the method that it replaces
-        """All commands on one screen: a line each, after what one wants to do."""
+        """All commands on one screen of 80 by 24: two in a line, after what one wants to do."""
         from rich.table import Table
         from rich.text import Text
 
         from cellar_core.cli.console import console
 
-        table = Table(box=None, pad_edge=False, show_header=False)
-        shown = None
-        for name in self.list_commands(ctx):
-            one: Any = self.get_command(ctx, name)
-            group = str(one.rich_help_panel).partition(" ")[0]
-            text = one.help.partition("\n")[0]
-            table.add_row(Text(group if group != shown else "", "dim"), Text(name, "bold cyan"), text)
-            shown = group
-        for option in self.get_params(ctx):
-            if not option.hidden:
-                table.add_row("", Text(max(option.opts, key=len), "bold cyan"), option.help)
+        commands = Table(box=None, pad_edge=False, show_header=False)
+        for panel, names in groupby(
+            self.list_commands(ctx), lambda name: self._command(name).rich_help_panel
+        ):
+            cells: list[str | Text] = []
+            for name in names:
+                summary, _, _ = self._command(name).help.partition("\n")
+                cells += Text(name, "bold cyan"), summary.rstrip(".")
+            for start in range(0, len(cells), 4):
+                commands.add_row(Text("" if start else panel, "dim"), *cells[start : start + 4])
+        options = Table(box=None, pad_edge=False, show_header=False)
+        params: list[Any] = self.get_params(ctx)
+        for option in params:
+            if option.name in SHOWN:
+                options.add_row(Text(f"{option.opts[0]} {SHOWN[option.name]}", "bold cyan"), option.help)
         out = console()
-        for line in (ctx.get_usage(), *self.help_text(), "", table):
+        first, last = (self.help or "").split("\n\n")
+        for line in (ctx.get_usage(), "", first, "", commands, "", options, last):
             out.print(line)
 
-    def help_text(self) -> list[str]:
-        """What the program is for, and its exit codes."""
-        return [
-            line
-            for paragraph in (self.help or "").split("\n\n")
-            for line in ("", " ".join(paragraph.split()))
-        ]
+    def _command(self, name: str) -> Any:
+        return self.commands[name]
+
+
+def _end(words: list[str]) -> int:
+    """Where those words end that are ours: after ``--`` a command of the user's own begins."""
+    return words.index("--") if "--" in words else len(words)
 
 
 class Command(TyperCommand):
@@ -115,8 +130,8 @@ class Command(TyperCommand):
 
 
 app = typer.Typer(
+    name="cellar",
     cls=Commands,
-    no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -169,7 +184,9 @@ def _globals(
     *,
     cellar: Annotated[
         str | None,
-        typer.Option("--cellar", metavar="URL", envvar="CELLAR_URL", help="Which cellar."),
+        typer.Option(
+            "--cellar", metavar="URL", envvar="CELLAR_URL", help="Which cellar; else that of CELLAR_URL."
+        ),
     ] = None,
     version: Annotated[  # noqa: ARG001 - its callback does the work
         bool,
@@ -178,9 +195,9 @@ def _globals(
         ),
     ] = False,
 ) -> None:
-    """Keep base models and the models tuned from them for projects, and rebuild these when a base is bumped.
+    """Keep base models, and rebuild what was tuned from them when they are bumped.
 
-    Exit codes: 0 done, 1 failed, 2 not understood. Also: --install-completion
+    COMMAND --help shows examples. Exit codes: 0 done, 1 failed, 2 not understood.
     """
     ctx.obj = cellar
 

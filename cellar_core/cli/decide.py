@@ -27,9 +27,10 @@ def plan(
     *,
     json: Annotated[bool, as_json("rack, head, rebuilds, skips")] = False,
 ) -> Answer:
-    """Tell which projects are to be rebuilt, and why.
+    """Tell what to rebuild.
 
-    Changes nothing: what is wanted is computed from what the cellar holds, each time.
+    And what is not, each with its reason. Changes nothing: what is wanted is computed from what the cellar holds,
+    each time.
     """
     found = open_cellar(ctx).plan(rack)
     return Answer(found, lambda: _table(found))
@@ -70,9 +71,10 @@ def approve(
     why: Annotated[str, typer.Option("--why", metavar="TEXT", help="What makes you sure.")] = "",
     json: Annotated[bool, as_json("base, project (null: all of them), why")] = False,
 ) -> Answer:
-    """Let projects move to a base that waits for approval.
+    """Let projects take a base.
 
-    An approval of the first base of a new X holds for each base of that X.
+    For a base that waits for approval, such as the first of a new X once the integration tests have passed. An
+    approval of the first base of a new X holds for each base of that X.
     """
     from cellar_core.ref import Ref
 
@@ -95,7 +97,10 @@ def alias(
     *,
     json: Annotated[bool, as_json("refs by alias")] = False,
 ) -> Answer:
-    """Let a name such as production mean a version."""
+    """Name a version.
+
+    Let a name such as production mean a version.
+    """
     cellar = open_cellar(ctx)
     if name is None:
         found = cellar.aliases(model)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cellar_core.imports import Imported
     from cellar_core.ref import Model, Rack
 
-PANEL = "Plain files"
+PANEL = "Files"
 
 
 @command(PANEL, "cellar check", "cellar check vit/vit-l/projectA/1.2.3")
@@ -37,10 +37,11 @@ def check(
     *,
     json: Annotated[bool, as_json("path, rule, sentence, advice of each problem")] = False,
 ) -> Answer:
-    """Check directories of versions against their racks' rules.
+    """Check plain directories.
 
-    Needs no cellar, and works in a git repository, as a check of a pull request: every problem is told at once, and the
-    exit code is 1 if there is one. What only SPEC asks for, and ml-cellar does not, is advice.
+    Directories of versions, against their racks' rules. Needs no cellar, and works in a git repository, as a check
+    of a pull request: every problem is told at once, and the exit code is 1 if there is one. What only SPEC asks
+    for, and ml-cellar does not, is advice.
     """
     from cellar_core.check import check
 
@@ -73,9 +74,10 @@ def docs(
     *,
     json: Annotated[bool, as_json("document")] = False,
 ) -> Answer:
-    """Fill in a rack's template with a version's results.
+    """Fill in a rack's template.
 
-    The template is that of the rack's config.toml: {path.in.results} is replaced, and {{version}}.
+    With a version's results. The template is that of the rack's config.toml: {path.in.results} is replaced, and
+    {{version}}.
     """
     from cellar_core.document import document
 
@@ -90,10 +92,11 @@ def import_(
     *,
     json: Annotated[bool, as_json("imported, already: refs; problems: path, rule, sentence of each")] = False,
 ) -> Answer:
-    """Make versions of files that lie in their places already.
+    """Take files where they lie.
 
-    Such as those of an ml-cellar repository: not a byte of them is moved. Each is digested, and checked against the
-    rack's rules; what cannot be a version is told, and the exit code is 1 then.
+    Files that lie in their places become versions, such as those of an ml-cellar repository: not a byte of them is
+    moved. Each is digested, and checked against the rack's rules; what cannot be a version is told, and the exit
+    code is 1 then.
     """
     from cellar_core.imports import import_versions
     from cellar_core.ref import Model

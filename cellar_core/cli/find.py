@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cellar_core.ref import Model, Rack
     from cellar_core.report import RackReport, Sheet
 
-PANEL = "Find and fetch"
+PANEL = "Find"
 
 SelectorArgument = Annotated[
     str,
@@ -46,7 +46,10 @@ def ls(
         ),
     ] = False,
 ) -> Answer:
-    """List racks, what is in a rack and stale, or versions."""
+    """List racks and versions.
+
+    All racks; or the versions in a rack, as a tree that tells what is stale; or those of a model.
+    """
     from cellar_core.ref import Model
     from cellar_core.report import draw, read
 
@@ -193,7 +196,10 @@ def report(
     *,
     json: Annotated[bool, as_json("rack, and path of the file")] = False,
 ) -> Answer:
-    """Write all about a rack as a web page, or as Markdown."""
+    """Write a page about a rack.
+
+    A web page that needs no other file, or Markdown.
+    """
     from cellar_core import page
     from cellar_core.report import markdown, read
 
@@ -215,7 +221,10 @@ def resolve(
     *,
     json: Annotated[bool, as_json("the record")] = False,
 ) -> Answer:
-    """Print the exact version that a selector means."""
+    """Print the exact version.
+
+    The ref of the version that a selector means, and nothing else.
+    """
     record = open_cellar(ctx).resolve(selector)
     return Answer(record, lambda: [str(record.ref)])
 
@@ -230,9 +239,9 @@ def pull(
     *,
     json: Annotated[bool, as_json("ref, and path of the directory")] = False,
 ) -> Answer:
-    """Copy a version's files to a directory, verified.
+    """Fetch a version's files.
 
-    Whole or not at all: there is never half a directory.
+    Verified, and whole or not at all: there is never half a directory.
     """
     from cellar_core.cli.watch import transfer
 
@@ -250,7 +259,10 @@ def verify(
     *,
     json: Annotated[bool, as_json("the record")] = False,
 ) -> Answer:
-    """Check that a version's stored files are as registered."""
+    """Check a version's files.
+
+    Each stored file is read, and must be what was registered.
+    """
     from cellar_core.cli.watch import transfer
 
     cellar = open_cellar(ctx)

@@ -13,7 +13,7 @@ import typer
 from cellar_core.cli.app import Answer, BadUsage, as_json, command, open_cellar
 from cellar_core.version import Bump
 
-PANEL = "Keep models"
+PANEL = "Keep"
 
 DirectoryArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="The directory that training wrote.", show_default=False)
@@ -40,9 +40,9 @@ def init(
     *,
     json: Annotated[bool, as_json("url and id of the cellar")] = False,
 ) -> Answer:
-    """Make a cellar, or find the one that is there.
+    """Make a cellar.
 
-    First it is tried whether the store keeps the promises that a registry stands on.
+    Or find the one that is there. First it is tried whether the store keeps the promises that a registry stands on.
     """
     from cellar_core.cellar import Cellar
 
@@ -64,9 +64,9 @@ def rack(
     *,
     json: Annotated[bool, as_json("rack, created, and config: where its rules and policy lie")] = False,
 ) -> Answer:
-    """Make a rack, with a config.toml for its rules and policy.
+    """Make a rack and its rules.
 
-    The first base that is registered makes its rack too.
+    Rules and policy are in its config.toml. The first base that is registered makes its rack too.
     """
     from cellar_core.layout import config
     from cellar_core.ref import Rack
@@ -127,9 +127,10 @@ def register(
     notes: NotesOption = "",
     json: Annotated[bool, as_json("ref, record, created, notices")] = False,
 ) -> Answer:
-    """Register a directory as a new version.
+    """Register a new version.
 
-    Of a base, if no --base is given; else of a project's model that was tuned from that base.
+    What lies in the directory becomes a version of a base, if no --base is given; else of a project's model that
+    was tuned from that base.
 
     The same content from the same recipe is the same version, however often it is registered.
     """

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import traceback
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from cellar_core.cli.app import BadUsage
 from cellar_core.cli.console import console
 from cellar_core.errors import CellarError
 from cellar_core.names import NoSuchRack
-from cellar_core.ref import InvalidRef
+from cellar_core.ref import InvalidRef, Ref
 from cellar_core.report import printable
 from cellar_core.store import UnknownStore
 from cellar_core.trainer import TrainerFailed, UnknownTrainer
@@ -57,18 +58,34 @@ def tell(answer: Answer, *, machine: bool) -> None:
     if machine:
         print(to_json(answer.data))  # noqa: T201
         return
-    out = console()
     for line in answer.lines():
-        out.print(line, soft_wrap=isinstance(line, str))
+        if isinstance(line, str):  # without rich, which takes its time to import
+            print(line)  # noqa: T201
+        else:
+            console().print(line)
 
 
 def explain(error: CellarError | OSError, ctx: Any, *, machine: bool) -> int:
     """Print the error that ends a command, with the name that was meant perhaps; returns the exit code."""
     hint = ""
     if isinstance(error, NoSuchRack | NoSuchVersion) and (nearest := _nearest(ctx)):
-        hint = f". Did you mean {nearest}?"
+        hint = _meant(nearest)
     complain(error, hint, machine=machine)
     return 2 if isinstance(error, USAGE) else 1
+
+
+def misunderstood(error: Any, *, machine: bool) -> int:
+    """Print what is wrong with the words of a command, as typer found it; returns the exit code."""
+    message = error.format_message().replace("Value error, ", "").rstrip(".")
+    if options := getattr(error, "possibilities", None):
+        message = f"{error.message}{_meant(options[0])}"
+    name = error.ctx.command_path if error.ctx else "cellar"
+    complain(BadUsage(f"{message}{'' if message.endswith('?') else '.'} See: {name} --help"), machine=machine)
+    return 2
+
+
+def _meant(name: str) -> str:
+    return f". Did you mean {name}?"
 
 
 def complain(error: CellarError | OSError, hint: str = "", *, machine: bool) -> None:
@@ -101,15 +118,45 @@ def _trace(cause: BaseException) -> None:
 
 
 def _nearest(ctx: Any) -> str | None:
-    """The name that exists and looks most like the one that was given and does not."""
-    words = [str(ctx.params[name]) for name in _NAMES if ctx.params.get(name)]
+    """What exists and looks most like the name that was given and does not."""
     with suppress(CellarError):
         cellar = Cellar(ctx.obj)
         racks = cellar.racks()
         known = [*map(str, racks), *(str(model) for rack in racks for model in cellar.models(rack))]
-        for word in words:
-            model, _, version = word.partition("@")[0].rpartition("/")
-            name = model if looks_like_version(version) else f"{model}/{version}"
-            if name not in known and (close := difflib.get_close_matches(name, known, 1)):
-                return close[0]
+        for name, mark, choice in map(_split, _words(ctx)):
+            if name not in known:
+                there, before, given = known, "", name
+            else:
+                there, before, given = _choices(cellar, name, mark), name + mark, choice
+            if given not in there and (close := difflib.get_close_matches(given, there, 1)):
+                return before + close[0]
     return None
+
+
+def _words(ctx: Any) -> Iterator[str]:
+    """What was given as a name of something in the cellar."""
+    given = {name: str(value) for name, value in ctx.params.items() if value}
+    yield from (given[name] for name in _NAMES if name in given)
+    if "project" in given:
+        yield f"{Ref(given['base']).rack}/{given['project']}"
+    if "version" in given and "model" in given:
+        yield f"{given['model']}/{given['version']}"
+
+
+def _split(word: str) -> tuple[str, str, str]:
+    """The rack or model that *word* names, and what it chooses of it.
+
+    >>> _split("vit/vit-l/base/1.0"), _split("vit/vit-l/base@stable"), _split("vit/vit-l")
+    (('vit/vit-l/base', '/', '1.0'), ('vit/vit-l/base', '@', 'stable'), ('vit/vit-l', '', ''))
+    """
+    path, slash, last = word.rpartition("/")
+    if "@" in word:
+        return word.partition("@")
+    return (path, slash, last) if looks_like_version(last) else (word, "", "")
+
+
+def _choices(cellar: Cellar, name: str, mark: str) -> list[str]:
+    """The versions of a model, or its aliases."""
+    if mark == "/":
+        return [str(ref.version) for ref in cellar.versions(name)]
+    return list(cellar.aliases(name)) if mark else []

@@ -50,9 +50,10 @@ def gc(
         as_json("voided, emptied, committed, discarded, waiting, freed (bytes), problems, dry_run"),
     ] = False,
 ) -> Answer:
-    """Void numbers that were given up, and free their bytes.
+    """Clear what was given up.
 
-    A number was given up if two looks found no change under it; each run is a look, so run it daily.
+    Numbers that were given up are voided, and their bytes freed. A number was given up if two looks found no
+    change under it; each run is a look, so run it daily.
 
     No version is ever touched, and an upload that goes on all the same starts again at a new number.
     """
@@ -99,10 +100,11 @@ def doctor(
     *,
     json: Annotated[bool, as_json("url, and findings: check, ok, detail")] = False,
 ) -> Answer:
-    """Check that the store keeps its promises, and advise.
+    """Check the store.
 
-    It races the exclusive create for real, lists what another client has just written, reads the rules of each
-    rack, and looks for damaged records, for abandoned uploads and for what they left behind.
+    Whether it keeps its promises, and what there is to do. It races the exclusive create for real, lists what
+    another client has just written, reads the rules of each rack, and looks for damaged records, for abandoned
+    uploads and for what they left behind.
 
     It ends with exit code 1 if there is a problem.
     """

@@ -75,10 +75,10 @@ def retrain(
     workdir: WorkdirOption = None,
     json: Annotated[bool, as_json("ref, record, created, notices")] = False,
 ) -> Answer:
-    """Train a project's model from its base, and register it.
+    """Train one project's model.
 
-    From scratch, from nothing but the base. Whatever fails leaves no version behind. What the training prints goes
-    to stdout, with --json to stderr.
+    And register it. From scratch, from nothing but the base. Whatever fails leaves no version behind. What the
+    training prints goes to stdout, with --json to stderr.
     """
     from cellar_core.cli.watch import watch
 
@@ -126,10 +126,10 @@ def rebuild(
     workdir: WorkdirOption = None,
     json: Annotated[bool, as_json("rebuilt; failed: model, error, message, retryable; skips")] = False,
 ) -> Answer:
-    """Rebuild here what the plan wants, one after the other.
+    """Do what the plan wants.
 
-    A project that fails does not stop the others (the exit code is 1 in the end), and plans leave it out until
-    somebody asks with --again, or its recipe or the rack's rules change.
+    Here and now, one project after the other. A project that fails does not stop the others (the exit code is 1 in
+    the end), and plans leave it out until somebody asks with --again, or its recipe or the rack's rules change.
     """
     from cellar_core.ref import Model
 

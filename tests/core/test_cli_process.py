@@ -263,11 +263,48 @@ def test_at_a_terminal_progress_is_a_bar_below_what_the_training_prints(cellar: 
 
 
 def test_help_loads_nothing_that_only_a_command_needs(cellar: Cellar) -> None:
-    program = "import sys; from cellar_core.cli import app; app(['--help'], standalone_mode=False); print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", program], capture_output=True, text=True, timeout=WAIT, check=True
-    )
-    loaded = set(done.stdout.split())
-    assert "cellar_core.cli.train" in loaded
     unwanted = {"cellar_core.cellar", "cellar_core.cli.output", "cellar_core.cli.watch", "cellar_core.report"}
-    assert not (unwanted | {"blake3", "fsspec", "pydantic", "rich.tree"}) & loaded
+    assert not (unwanted | {"blake3", "fsspec", "pydantic", "rich.tree"}) & loaded_by("--help")
+
+
+@pytest.mark.parametrize(
+    ("words", "needed"),
+    [
+        (["ls"], {"rich.table"}),
+        (["ls", RACK], {"rich.tree"}),
+        (["ls", RACK, "--json"], set()),
+        (["plan", RACK], {"rich.table"}),
+        (["resolve", A], set()),
+        (["show", A, "--json"], set()),
+        (["check", "."], {"cellar_core.check"}),
+        (["pull", A, "model"], {"fsspec"}),
+        (["report", RACK, "rack.html"], {"jinja2"}),
+    ],
+    ids=str,
+)
+def test_a_command_loads_only_what_it_needs(cellar: Cellar, words: list[str], needed: set[str]) -> None:
+    loaded = loaded_by(*words)
+    heavy = {"asyncio", "fsspec", "jinja2", "rich.table", "rich.tree", "cellar_core.check"}
+    assert loaded & heavy - implied(needed) == needed
+    assert not {"s3fs", "gcsfs", "adlfs", "rich.progress", "prefect", "airflow"} & loaded
+
+
+def loaded_by(*words: str) -> set[str]:
+    """The modules that a command has loaded when it ends."""
+    program = "import atexit, sys; atexit.register(lambda: print('\\0', *sys.modules))"
+    program += "; from cellar_core.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, *words],
+        capture_output=True,
+        text=True,
+        timeout=WAIT,
+        check=True,
+    )
+    loaded = set(done.stdout.rpartition("\0")[2].split())
+    assert "cellar_core.cli.train" in loaded
+    return loaded
+
+
+def implied(needed: set[str]) -> set[str]:
+    """What comes along: fsspec loads asyncio for its file systems."""
+    return {"asyncio"} if needed & {"fsspec", "jinja2"} else set()

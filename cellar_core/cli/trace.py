@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cellar_core.record import FileEntry, Record
     from cellar_core.ref import Ref
 
-PANEL = "Understand"
+PANEL = "Trace"
 
 
 @command(PANEL, "cellar log vit/vit-l", "cellar log vit/vit-l/projectA")
@@ -36,9 +36,9 @@ def log(
     *,
     json: Annotated[bool, as_json("at, by, name, what, why of each, the oldest first")] = False,
 ) -> Answer:
-    """Tell what happened, who did it, when, and why.
+    """Tell what happened.
 
-    Versions, rebuilds, yanks, approvals and aliases, the oldest first.
+    Who did what, when, and why: versions, rebuilds, yanks, approvals and aliases, the oldest first.
     """
     from cellar_core.history import history
 
@@ -70,9 +70,10 @@ def explain(
         bool, as_json("decision: as in a plan; policy: that of the project; log: what happened to it")
     ] = False,
 ) -> Answer:
-    """Tell why a project is rebuilt, or why it is not.
+    """Explain a decision.
 
-    What the plan says of it, the rules that this comes from, and what happened to it so far.
+    Why a project is to be rebuilt, or why not: what the plan says of it, the rules that this comes from, and what
+    happened to it so far.
     """
     from cellar_core.history import history
     from cellar_core.plan import Rebuild
@@ -136,7 +137,10 @@ def lineage(
     *,
     json: Annotated[bool, as_json("ancestors, the oldest first; record; children")] = False,
 ) -> Answer:
-    """Draw what a version comes from, and what comes from it."""
+    """Draw what comes from what.
+
+    What a version was made from, and what was made from it.
+    """
     from cellar_core.report import Sheet
 
     cellar = open_cellar(ctx)
@@ -177,7 +181,7 @@ def diff(
         bool, as_json("before, after; parent, recipe, metrics, files: of each what it was and is")
     ] = False,
 ) -> Answer:
-    """Tell what differs between two versions.
+    """Compare two versions.
 
     Their bases, recipes, metrics and files.
     """
