@@ -4,10 +4,11 @@
 # annotations name, and Prefect could not check the parameters there.
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import cast
 
-from prefect import flow, task
+from prefect import flow, task, unmapped
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
@@ -85,7 +86,10 @@ def rebuild_projects(
         ended = _RebuildsHere(
             rack,
             cellar,
-            lambda todo: one.submit(todo, train, timeout=timeout, limit=limit, cellar=cellar),
+            # A command is a list of words, and a block can be iterated too: neither is to be taken apart.
+            lambda todo: one.map(
+                todo, unmapped(train), timeout=timeout, limit=limit, cellar=unmapped(cellar)
+            ),
             report,
         ).run()
     elif deployment is not None and train is None:
@@ -177,7 +181,7 @@ class _RebuildsHere:
     Args:
         rack: The rack.
         cellar: Where it is.
-        start: Starts one.
+        start: Starts some, and does not wait for them.
         page: Where the rack's page goes at the end, if anywhere.
     """
 
@@ -185,7 +189,7 @@ class _RebuildsHere:
         self,
         rack: str,
         cellar: Where,
-        start: Callable[[Rebuild], PrefectFuture[Rebuilt]],
+        start: Callable[[list[Rebuild]], list[PrefectFuture[Rebuilt]]],
         page: str | None,
     ) -> None:
         self._rack = rack
@@ -204,9 +208,8 @@ class _RebuildsHere:
                 fresh = self._fresh(plan)
                 if not fresh and not self._running:
                     return self._report(plan)
-                for rebuild in fresh:
-                    self._begin(rebuild)
                 if fresh:
+                    self._begin(fresh)
                     show_plan(plan)
                 self._wait()
 
@@ -218,10 +221,14 @@ class _RebuildsHere:
             if rebuild.run_key not in self._futures and rebuild.model not in self._running
         ]
 
-    def _begin(self, rebuild: Rebuild) -> None:
-        self._running.add(rebuild.model)
-        future = self._futures[rebuild.run_key] = self._start(rebuild)
-        future.add_done_callback(lambda _: self._ended.put(rebuild.model))
+    def _begin(self, fresh: list[Rebuild]) -> None:
+        for rebuild, future in zip(fresh, self._start(fresh), strict=True):
+            self._running.add(rebuild.model)
+            self._futures[rebuild.run_key] = future
+            future.add_done_callback(partial(self._end, rebuild.model))
+
+    def _end(self, model: Model, _: object) -> None:
+        self._ended.put(model)
 
     def _wait(self) -> None:
         """Until a training has ended, or one more can begin."""

@@ -20,8 +20,8 @@ from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed,
 
 from cellar_core import Cellar, CellarError, Reason, RetrainJob
 from cellar_core.progress import lines
+from cellar_prefect import CellarBlock, flows, plan_rebuilds, rebuild_project, rebuild_projects
 from cellar_prefect import artifacts as artifacts_of_runs
-from cellar_prefect import flows, plan_rebuilds, rebuild_project, rebuild_projects
 from cellar_prefect.trainer import RunEnded
 from example_flows.demo.prefect_server import until
 from tests.prefect.helpers import RACK, Payload, artifacts, train, versions
@@ -58,6 +58,10 @@ class TestRebuildProjects:
         assert sorted(str(one.ref) for one in built) == [f"{RACK}/{name}/1.1.1" for name in "abc"]
         state = ends(train=train)
         assert (state.name, state.message) == ("Completed", f"nothing to rebuild in {RACK}")
+
+    def test_of_the_cellar_that_a_block_names(self, behind: Cellar, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("CELLAR_URL")
+        assert len(rebuild_projects(RACK, train, cellar=CellarBlock(url=behind.url))) == 3
 
     def test_from_the_base_and_not_from_its_own_older_version(self, behind: Cellar, tmp_path: Path) -> None:
         rebuild_projects(RACK, train)
@@ -288,9 +292,11 @@ class TestDeployment:
     def test_each_rebuild_is_one_run_however_often_it_is_asked_for(
         self, behind: Cellar, deployment: str
     ) -> None:
+        wanted = behind.plan(RACK).rebuilds
         for new in (3, 0):
             assert ends(deployment=deployment).message == f"{new} new runs of {deployment} for {RACK}"
         runs = self.runs(deployment)
+        assert {run.idempotency_key for run in runs} == {f"{one.request}:{one.attempt}" for one in wanted}
         assert sorted(run.parameters["rebuild"]["model"] for run in runs) == [
             f"{RACK}/{name}" for name in "abc"
         ]
