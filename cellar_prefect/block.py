@@ -6,6 +6,7 @@ import re
 from typing import ClassVar, TypeAlias, cast
 
 from prefect.blocks.core import Block
+from prefect.filesystems import RemoteFileSystem
 from prefect.types import SecretDict
 from pydantic import Field, HttpUrl
 
@@ -31,8 +32,10 @@ class CellarBlock(Block):
 
     # The slug is the block type's key on the server, and the order of fields is part of the saved schema:
     # neither is ever changed, and a new field is added at the end, with a default.
+    # A logo has to lie on the web: it is Prefect's own of its file systems.
     _block_type_name: ClassVar[str | None] = "Cellar"
     _block_type_slug: ClassVar[str | None] = "cellar"
+    _logo_url: ClassVar[HttpUrl | None] = HttpUrl(RemoteFileSystem._logo_url)  # noqa: SLF001 - see above
     _documentation_url: ClassVar[HttpUrl | None] = HttpUrl("https://docs.prefect.io/v3/concepts/blocks")
     _description: ClassVar[str | None] = "Where a cellar is, and what is needed to reach it."
 

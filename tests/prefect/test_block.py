@@ -24,8 +24,6 @@ class TestAsAnyBlock(BlockStandardTestSuite):
     def block(self) -> type[CellarBlock]:
         return CellarBlock
 
-    test_has_a_valid_image = None  # it has no logo; Prefect would fetch one from the network
-
 
 class TestSecrets:
     def test_are_masked_wherever_the_block_is_shown(self) -> None:
