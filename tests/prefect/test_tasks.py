@@ -23,6 +23,7 @@ from cellar_core.progress import lines
 from cellar_core.trainer import TrainerFailed
 from cellar_prefect import (
     CellarBlock,
+    aplan_rebuilds,
     aregister_model,
     aresolve_model,
     aretrain_from_base,
@@ -271,12 +272,25 @@ class TestTwins:
 
         assert asyncio.run(main()) == f"{RACK}/a/1.1.1"
 
-    def test_in_a_flow(self, api: str, cellar: Cellar, payload: Payload) -> None:
+    def test_in_a_flow(self, api: str, behind: Cellar, payload: Payload) -> None:
+        """Each of the four, the last one with options of its own."""
+        tries: list[str] = []
+
+        def fails_once(job: RetrainJob) -> None:
+            tries.append(job.model.project)
+            if len(tries) == 1:
+                raise OSError("network")
+            train(job)
+
         @flow
         async def publish() -> str:
-            registered = await aregister_model(f"{RACK}/base", payload("one"), bump="major")
+            registered = await aregister_model(f"{RACK}/base", payload("base three"), bump="minor")
             record = await aresolve_model(f"{RACK}/base@latest")
             assert record == registered.record
-            return str(record.origin.run["run"])
+            plan = await aplan_rebuilds(RACK)
+            assert [str(one.base.version) for one in plan.rebuilds] == ["1.2"] * 3
+            patient = aretrain_from_base.with_options(retries=2, retry_delay_seconds=0)
+            return str((await patient(f"{RACK}/a", fails_once)).record.origin.run["run"])
 
         assert asyncio.run(publish())
+        assert (tries, versions(behind, "a")) == (["a", "a"], ["1.0.1", "1.2.1"])
