@@ -66,11 +66,12 @@ class RackOnPrefect:
         (directory / "train.py").write_text(TRAIN)
         (directory / "bump.py").write_text(BUMP)
         self.cellar = Cellar.init(str(directory / "cellar"))
-        self.cellar.register_base(RACK, self._payload("base one"), bump="major")
+        self.cellar.register_base(RACK, self.payload("base one"), bump="major")
         for project in PROJECTS:
-            self.cellar.register_project(f"{RACK}/{project}", self._payload(project), base=f"{RACK}/base/1.0")
+            self.cellar.register_project(f"{RACK}/{project}", self.payload(project), base=f"{RACK}/base/1.0")
 
-    def _payload(self, text: str) -> Path:
+    def payload(self, text: str) -> Path:
+        """A directory with one file of that text."""
         directory = self.directory / "payload"
         directory.mkdir(exist_ok=True)
         (directory / "weights.txt").write_text(text)

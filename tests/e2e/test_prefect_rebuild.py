@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Cancelling
 
 from cellar_core import Cellar, Reason
 from example_flows.demo.prefect_server import PrefectServer, ServedFlow, until
+from tests.e2e.prefect_rack import PROJECTS, RACK, RackOnPrefect
 
 EXAMPLES = Path(__file__).parents[2] / "example_flows"
-RACK = "vit/vit-l"
-PROJECTS = ("projectA", "projectB")
-
-TRAIN = """
-from cellar_core import RetrainJob
-
-def train(job: RetrainJob) -> None:
-    base = (job.base_dir / "weights.txt").read_text()
-    (job.output_dir / "weights.txt").write_text(f"{base}, tuned for {job.model.project}")
-"""
 RETUNE = """
-from cellar_prefect import base_bumped, rebuild_projects
+from cellar_prefect import NO_OVERLAP, base_bumped, rebuild_projects
 
 if __name__ == "__main__":
     rebuild_projects.serve(
@@ -37,37 +29,20 @@ if __name__ == "__main__":
         parameters={{"rack": "vit/vit-l", "train": {train!r}}},
         triggers=[base_bumped("vit/vit-l", debounce={debounce})],
         interval={interval},
+        global_limit={global_limit},
     )
 """
-PUBLISH = """
-import sys
-from cellar_prefect import register_model
-
-if __name__ == "__main__":
-    register_model("vit/vit-l/base", sys.argv[1], bump="minor")
-"""
-BURST = """
-from pathlib import Path
-from cellar_prefect import register_model
-
-if __name__ == "__main__":
-    for text in ("base two", "base three", "base four"):
-        Path("payload/weights.txt").write_text(text)
-        register_model("vit/vit-l/base", "payload", bump="minor")
-"""
-
-
-def retune(
-    name: str, *, train: str | list[str] = "train:train", interval: float = 3600, debounce: float = 0
-) -> str:
-    """The script that a user writes, with a deployment name of its own."""
-    return RETUNE.format(name=name, train=train, interval=interval, debounce=debounce)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
     with PrefectServer(tmp_path_factory.mktemp("prefect")) as server:
         yield server
+
+
+@pytest.fixture
+def rack(server: PrefectServer, tmp_path: Path) -> RackOnPrefect:
+    return RackOnPrefect(tmp_path / "rack", server)
 
 
 @contextmanager
@@ -84,50 +59,31 @@ def serving(
                 client.delete_automation(automation.id)
 
 
-class Place:
-    """A directory with the user's files, and a cellar in which two projects stand on the newest base."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.cellar = Cellar.init(str(directory / "cellar"))
-        (directory / "train.py").write_text(TRAIN)
-        (directory / "publish.py").write_text(PUBLISH)
-        self.cellar.register_base(RACK, self.payload("base one"), bump="major")
-        for project in PROJECTS:
-            self.cellar.register_project(f"{RACK}/{project}", self.payload(project), base=f"{RACK}/base/1.0")
-
-    def payload(self, text: str) -> Path:
-        directory = self.directory / "payload"
-        directory.mkdir(exist_ok=True)
-        (directory / "weights.txt").write_text(text)
-        return directory
-
-    def script(self, text: str) -> Path:
-        path = self.directory / "retune.py"
-        path.write_text(text)
-        return path
-
-    def bump(self, served: ServedFlow, text: str) -> None:
-        """Register a base in a process of its own, by the task that announces it."""
-        served.run(self.directory / "publish.py", str(self.payload(text)))
-
-    def versions(self, project: str) -> list[str]:
-        return [str(ref.version) for ref in self.cellar.versions(f"{RACK}/{project}")]
-
-    def rebuilt(self, version: str) -> bool:
-        return all(version in self.versions(project) for project in PROJECTS)
-
-    def made_by(self, served: ServedFlow, version: str) -> set[str]:
-        """Who created the flow runs that made the version of each project."""
-        with served.server.client() as client:
-            records = [self.cellar.resolve(f"{RACK}/{project}/{version}") for project in PROJECTS]
-            runs = [client.read_flow_run(UUID(record.origin.run["run"])) for record in records]
-        return {run.created_by.type for run in runs if run.created_by}
+@contextmanager
+def retuning(
+    rack: RackOnPrefect,
+    name: str,
+    *,
+    train: str | list[str] = "train:train",
+    interval: float = 3600,
+    debounce: float = 0,
+    global_limit: str = "None",
+) -> Iterator[ServedFlow]:
+    """Serve the script that a user writes, with a deployment name of its own."""
+    script = rack.directory / "retune.py"
+    script.write_text(
+        RETUNE.format(name=name, train=train, interval=interval, debounce=debounce, global_limit=global_limit)
+    )
+    with serving(rack.server, script, rack.cellar, name) as served:
+        yield served
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def creators(rack: RackOnPrefect, version: str) -> set[str]:
+    """Who created the flow runs that made the version of each project."""
+    with rack.server.client() as client:
+        records = [rack.cellar.resolve(f"{RACK}/{project}/{version}") for project in PROJECTS]
+        runs = [client.read_flow_run(UUID(record.origin.run["run"])) for record in records]
+    return {run.created_by.type for run in runs if run.created_by}
 
 
 def ended(served: ServedFlow) -> list[FlowRun]:
@@ -136,15 +92,19 @@ def ended(served: ServedFlow) -> list[FlowRun]:
     return runs if all(run.state and run.state.is_final() for run in runs) else []
 
 
-def test_a_base_that_another_process_registers_rebuilds_the_projects_at_once(
-    server: PrefectServer, place: Place
-) -> None:
-    script = place.script(retune("by-event"))
-    with serving(server, script, place.cellar, "by-event") as served:
-        place.bump(served, "base two")
-        begun = time.monotonic()
-        until(lambda: place.rebuilt("1.1.1"), timeout=120, what="the projects to be rebuilt")
-        print(f"\nbumped to rebuilt: {time.monotonic() - begun:.1f} s")
+def states(served: ServedFlow) -> Counter[StateType]:
+    """How many flow runs there are in each state, those too that were never started."""
+    name = DeploymentFilterName(any_=[served.deployment.partition("/")[2]])
+    with served.server.client() as client:
+        runs = client.read_flow_runs(deployment_filter=DeploymentFilter(name=name))
+    return Counter(run.state.type for run in runs if run.state and not run.state.is_scheduled())
+
+
+def test_a_base_that_another_process_registers_rebuilds_the_projects_at_once(rack: RackOnPrefect) -> None:
+    with retuning(rack, "by-event") as served:
+        rack.bump("base two")
+        rack.wait()
+        print(f"\nregistered to training: {rack.reaction('1.1'):.1f} s")
         (run,) = until(lambda: ended(served), timeout=60, what="the flow run to end")
         (automation,) = served.automations()
         assert run.created_by is not None
@@ -152,32 +112,43 @@ def test_a_base_that_another_process_registers_rebuilds_the_projects_at_once(
         assert run.created_by.display_value == f"cellar: a base of {RACK} was registered"
         assert run.state is not None
         assert run.state.type is StateType.COMPLETED
-        assert place.made_by(served, "1.1.1") == {"AUTOMATION"}
-        assert [place.versions(project) for project in PROJECTS] == [["1.0.1", "1.1.1"]] * 2
+        assert creators(rack, "1.1.1") == {"AUTOMATION"}
+        assert [rack.versions(project) for project in PROJECTS] == [["1.0.1", "1.1.1"]] * 2
     log = served.output()
     assert f"rebuild {RACK}/projectA onto {RACK}/base/1.1: 1.0.1 stands on base 1.0; base 1.1 is newer" in log
 
 
-def test_a_base_that_nobody_announced_is_found_by_the_schedule(server: PrefectServer, place: Place) -> None:
-    script = place.script(retune("by-schedule", interval=5))
-    with serving(server, script, place.cellar, "by-schedule") as served:
-        place.cellar.register_base(RACK, place.payload("base two"), bump="minor")
-        begun = time.monotonic()
-        until(lambda: place.rebuilt("1.1.1"), timeout=120, what="a scheduled run to rebuild the projects")
-        print(f"\nregistered to rebuilt: {time.monotonic() - begun:.1f} s")
-        assert place.made_by(served, "1.1.1") == {"SCHEDULE"}
+def test_a_base_that_nobody_announced_is_found_by_the_schedule(rack: RackOnPrefect) -> None:
+    with retuning(rack, "by-schedule", interval=5):
+        rack.cellar.register_base(RACK, rack.payload("base two"), bump="minor")
+        rack.wait()
+        print(f"\nregistered to training: {rack.reaction('1.1'):.1f} s")
+        assert creators(rack, "1.1.1") == {"SCHEDULE"}
 
 
-def test_a_burst_of_bumps_is_one_run_when_debounced(server: PrefectServer, place: Place) -> None:
-    script = place.script(retune("debounced", debounce=8))
-    (place.directory / "burst.py").write_text(BURST)
-    with serving(server, script, place.cellar, "debounced") as served:
-        served.run(place.directory / "burst.py")
-        until(
-            lambda: place.rebuilt("1.3.1"), timeout=120, what="the projects to be rebuilt onto the last base"
-        )
+def test_a_burst_of_bumps_is_one_run_when_debounced(rack: RackOnPrefect) -> None:
+    with retuning(rack, "debounced", debounce=8) as served:
+        rack.bump("base two", "base three", "base four")
+        rack.wait()
         assert len(until(lambda: ended(served), timeout=60, what="the flow run to end")) == 1
-        assert [place.versions(project) for project in PROJECTS] == [["1.0.1", "1.3.1"]] * 2
+        assert [rack.versions(project) for project in PROJECTS] == [["1.0.1", "1.3.1"]] * 2
+
+
+def test_a_second_run_is_cancelled_and_the_first_one_sees_what_it_was_started_for(
+    rack: RackOnPrefect,
+) -> None:
+    with retuning(rack, "alone", global_limit="NO_OVERLAP") as served:
+        rack.hold()
+        rack.bump("base two")
+        rack.wait_for_trainings(len(PROJECTS))
+        rack.bump("base three")
+        until(lambda: states(served).get(StateType.CANCELLED), timeout=60, what="the second run")
+        rack.release()
+        rack.wait()
+        until(lambda: ended(served), timeout=60, what="the first run to end")
+        assert states(served) == {StateType.COMPLETED: 1, StateType.CANCELLED: 1}
+        assert [rack.versions(project) for project in PROJECTS] == [["1.0.1", "1.1.1", "1.2.1"]] * 2
+        assert rack.trainings("1.1") == rack.trainings("1.2") == dict.fromkeys(PROJECTS, 1)
 
 
 def test_the_examples_tell_one_story(server: PrefectServer, tmp_path: Path) -> None:
@@ -198,30 +169,27 @@ def test_the_examples_tell_one_story(server: PrefectServer, tmp_path: Path) -> N
     assert deployed == "weights after 20 epochs, tuned for projectA"
 
 
-def test_a_cancelled_run_ends_its_commands_and_the_next_one_rebuilds(
-    server: PrefectServer, place: Place
-) -> None:
-    pids, free = place.directory / "pids", place.directory / "free"
+def test_a_cancelled_run_ends_its_commands_and_the_next_one_rebuilds(rack: RackOnPrefect) -> None:
+    pids, free = rack.directory / "pids", rack.directory / "free"
     pids.mkdir()
     wait = f"echo $$ > {pids}/$$; sleep 600 & until [ -e {free} ]; do sleep 0.2; done"
     command = f'{wait}; echo x > "$CELLAR_OUTPUT_DIR/w"'
-    script = place.script(retune("cancelled", train=["sh", "-c", command]))
-    with serving(server, script, place.cellar, "cancelled") as served:
-        place.bump(served, "base two")
+    with retuning(rack, "cancelled", train=["sh", "-c", command]) as served:
+        rack.bump("base two")
         until(lambda: len(list(pids.iterdir())) == len(PROJECTS), timeout=120, what="the commands to run")
         groups = [int(pid.name) for pid in pids.iterdir()]
         (run,) = served.flow_runs()
-        with server.client() as client:
+        with rack.server.client() as client:
             client.set_flow_run_state(run.id, Cancelling(), force=True)
         until(lambda: not any(map(alive, groups)), timeout=60, what="the commands to end")
         (run,) = until(lambda: ended(served), timeout=60, what="the run to end")
         assert run.state is not None
         assert run.state.type is StateType.CANCELLED
-        plan = place.cellar.plan(RACK)
+        plan = rack.cellar.plan(RACK)
         assert [rebuild.reason for rebuild in plan.rebuilds] == [Reason.WAS_LOST] * 2, plan
         free.touch()
-        place.bump(served, "base three")
-        until(lambda: place.rebuilt("1.2.1"), timeout=120, what="the next run to rebuild the projects")
+        rack.bump("base three")
+        rack.wait()
 
 
 def alive(group: int) -> bool:
