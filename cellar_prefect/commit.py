@@ -30,18 +30,12 @@ def publish(cellar: Cellar, record: Record) -> None:
 
 def point(cellar: Cellar, ref: Ref, alias: str) -> None:
     """Let an alias mean a version; if the transaction of this task is rolled back, it means what it meant before."""
-    before = cellar.aliases(ref.model).get(alias)
-    if before == ref:
+    if cellar.aliases(ref.model).get(alias) == ref:
         return
 
     def withdraw_alias(_: BaseTransaction) -> None:
-        if cellar.aliases(ref.model).get(alias) != ref:
-            return  # somebody else has moved it since
-        if before is None:
-            run_logger().warning("%s still means %s: it meant nothing before", alias, ref)
-            return
-        cellar.alias(ref.model, alias, before.version)
-        run_logger().info("%s means %s again; %s stays registered", alias, before, ref)
+        means = cellar.withdraw(ref, alias)
+        run_logger().info("%s@%s means %s; %s stays registered", ref.model, alias, means or "nothing", ref)
 
     cellar.alias(ref.model, alias, ref.version)
     run_logger().info("%s@%s means %s", ref.model, alias, ref)

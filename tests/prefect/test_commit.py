@@ -12,6 +12,7 @@ from prefect.assets import materialize
 from prefect.transactions import transaction
 
 from cellar_core import Cellar, Registered
+from cellar_core.choose import NoSuchVersion
 from cellar_prefect import aregister_model, register_model, resolve_model, retrain_from_base
 from example_flows.demo.prefect_server import until
 from tests.prefect.helpers import RACK, Payload, artifacts, events_about, events_of, train
@@ -110,6 +111,25 @@ class TestAlias:
         assert publish(payload, refuse, alias="staging").is_failed()
         assert self.meaning(staged) == "0.1"
         assert staged.exists(f"{BASE}/0.2")
+
+    def test_one_that_meant_nothing_means_nothing_again(
+        self, cellar: Cellar, payload: Payload, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with caplog.at_level("INFO", logger="prefect"):
+            assert publish(payload, refuse, alias="staging").is_failed()
+        assert f"{BASE}@staging means nothing; {BASE}/0.1 stays registered" in caplog.text
+        assert cellar.aliases(BASE) == {}
+        with pytest.raises(NoSuchVersion):
+            cellar.resolve(f"{BASE}@staging")
+
+    def test_two_moves_are_taken_back_the_last_one_first(self, staged: Cellar, payload: Payload) -> None:
+        def once_more() -> None:
+            register_model(BASE, payload("three"), bump="minor", alias="staging")
+            refuse()
+
+        assert publish(payload, once_more, alias="staging").is_failed()
+        assert self.meaning(staged) == "0.1"
+        assert staged.exists(f"{BASE}/0.3")
 
     def test_but_not_if_somebody_else_has_moved_it_since(self, staged: Cellar, payload: Payload) -> None:
         def moved() -> None:
