@@ -94,8 +94,12 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def put(self, key: str, size: int, pieces: Iterator[bytes]) -> None:
+        """Send an object of *size* bytes; it appears whole, and only if *pieces* come to their end without an error."""
+
     def upload(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
         """Send a file; it appears whole, and only if it still has the digest that is expected (else SourceChanged)."""
+        self.put(key, expected.size, checked(source, expected, on_bytes))
 
     def move(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
         """The same for a file that nobody needs any more: a store on the same disk may take it instead of a copy."""

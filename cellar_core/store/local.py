@@ -87,6 +87,10 @@ class LocalStore(Store):
         with _refusals(path):
             yield from disk.copy(path, target)
 
+    def put(self, key: str, size: int, pieces: Iterator[bytes]) -> None:
+        with self._arriving(self._root / key) as temporary:
+            _write(temporary, pieces)
+
     def upload(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
         with self._arriving(self._root / key) as temporary:
             _copy(source, temporary, expected, on_bytes)

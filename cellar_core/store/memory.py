@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from cellar_core.payload import CHUNK
-from cellar_core.record import FileEntry
-from cellar_core.store.base import Store, checked
+from cellar_core.store.base import Store
 
 if TYPE_CHECKING:
     from fsspec.implementations.memory import MemoryFileSystem
@@ -58,9 +56,8 @@ class MemoryStore(Store):
             raise FileNotFoundError(f"{self.url}/{key}")
         yield from (data[start : start + CHUNK] for start in range(0, len(data), CHUNK))
 
-    def upload(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
-        data = b"".join(checked(source, expected, on_bytes))
-        self._fs.pipe_file(self._path(key), data)
+    def put(self, key: str, size: int, pieces: Iterator[bytes]) -> None:
+        self._fs.pipe_file(self._path(key), b"".join(pieces))
 
     def delete(self, key: str) -> None:
         self._fs.store.pop(self._path(key), None)

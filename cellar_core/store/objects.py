@@ -16,12 +16,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cellar_core.payload import CHUNK
-from cellar_core.record import FileEntry
-from cellar_core.store.base import Store, StoreUnavailable, checked
+from cellar_core.store.base import Store, StoreUnavailable
 from cellar_core.store.failures import is_beyond, is_of_store, passes, told
 
 if TYPE_CHECKING:
@@ -183,18 +181,17 @@ class ObjectStore(Store):
             [partial(self._range, key, start, end) for start, end in zip(starts, ends, strict=True)]
         )
 
-    def upload(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
+    def put(self, key: str, size: int, pieces: Iterator[bytes]) -> None:
         with self._telling(key):
-            if expected.size <= CHUNK:
-                with self._session.pieces if expected.size > SMALL else contextlib.nullcontext():
-                    data = b"".join(checked(source, expected, on_bytes))
-                    self._fs.pipe_file(self._path(key), data)
+            if size <= CHUNK:
+                with self._session.pieces if size > SMALL else contextlib.nullcontext():
+                    self._fs.pipe_file(self._path(key), b"".join(pieces))
                 return
             try:
-                self._session.sender.submit(self._send, source, key, expected, on_bytes).result()
+                self._session.sender.submit(self._send, key, size, pieces).result()
             except FileNotFoundError as error:
                 # No such upload: it was completed and the answer was lost, or somebody has discarded it.
-                if self.find(key).get(key) != expected.size:
+                if self.find(key).get(key) != size:
                     place = f"{self.url}/{key}"
                     raise StoreUnavailable(
                         f"{place} was tidied away while it was sent; register again"
@@ -218,12 +215,12 @@ class ObjectStore(Store):
                 return b""
         return data
 
-    def _send(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
-        """Send a large file in pieces; closing the stream makes it visible, so that is done last, or never."""
+    def _send(self, key: str, size: int, pieces: Iterator[bytes]) -> None:
+        """Send a large object in pieces; closing the stream makes it visible, so that is done last, or never."""
         with self._session.pieces:
             stream = self._fs.open(self._path(key), "wb", block_size=CHUNK)
             try:
-                for piece in checked(source, expected, on_bytes):
+                for piece in pieces:
                     stream.write(piece)
             except BaseException:
                 stream.discard()

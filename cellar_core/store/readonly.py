@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import BinaryIO, NoReturn
 
 from cellar_core.errors import CellarError
-from cellar_core.record import FileEntry
 from cellar_core.store.base import Store
 
 __all__ = ["ReadOnly", "ReadOnlyStore"]
@@ -53,7 +51,7 @@ class ReadOnlyStore(Store):
     def create(self, key: str, data: bytes) -> bool:
         self.refuse()
 
-    def upload(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
+    def put(self, key: str, size: int, pieces: Iterator[bytes]) -> None:
         self.refuse()
 
     def delete(self, key: str) -> None:

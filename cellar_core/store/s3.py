@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 from cellar_core.payload import CHUNK
-from cellar_core.record import FileEntry
-from cellar_core.store.base import checked
 from cellar_core.store.objects import SENDING, ObjectStore
 
 __all__ = ["S3Store"]
@@ -74,19 +71,17 @@ class S3Store(ObjectStore):
         data: bytes = self._fs.cat_file(self._path(key), max_concurrency=1)
         return data
 
-    def _send(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
+    def _send(self, key: str, size: int, pieces: Iterator[bytes]) -> None:
         upload = self._call("create_multipart_upload", key)["UploadId"]
         try:
-            parts = self._send_parts(source, key, expected, on_bytes, upload)
+            parts = self._send_parts(key, _parts(pieces, size), upload)
         except BaseException:
             self._call("abort_multipart_upload", key, UploadId=upload)
             raise
         self._call("complete_multipart_upload", key, UploadId=upload, MultipartUpload={"Parts": parts})
 
-    def _send_parts(
-        self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object], upload: str
-    ) -> list[dict[str, Any]]:
-        """Send the parts, several at once, and wait for all of them; raises SourceChanged if their bytes differ."""
+    def _send_parts(self, key: str, parts: Iterator[bytes], upload: str) -> list[dict[str, Any]]:
+        """Send the parts, several at once, and wait for all of them; raises what getting them raises."""
         session = self._session
         sent: list[Future[Any]] = []
 
@@ -97,9 +92,7 @@ class S3Store(ObjectStore):
                 session.sending.release()
 
         try:
-            for number, data in enumerate(
-                _parts(checked(source, expected, on_bytes), expected.size), start=1
-            ):
+            for number, data in enumerate(parts, start=1):
                 session.sending.acquire()
                 sent.append(session.pool.submit(send, number, data))
                 # So that what failed is not followed by the rest of the file.
@@ -119,10 +112,13 @@ class S3Store(ObjectStore):
 
 
 def _parts(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """Pieces as they come; for a file of more than 80 GB, so many joined that they do not get too many."""
-    joined = -(-size // (CHUNK * (MOST_PARTS - 1)))
-    if joined <= 1:
-        yield from pieces
-        return
-    while part := b"".join(piece for _, piece in zip(range(joined), pieces, strict=False)):
-        yield part
+    """Pieces joined to parts: of 8 MiB, or larger ones for an object of more than 80 GB: it may not get too many."""
+    least = CHUNK * -(-size // (CHUNK * (MOST_PARTS - 1)))
+    part: list[bytes] = []
+    for piece in pieces:
+        part.append(piece)
+        if sum(map(len, part)) >= least:
+            yield b"".join(part) if len(part) > 1 else piece
+            part.clear()
+    if part:
+        yield b"".join(part)

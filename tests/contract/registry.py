@@ -94,7 +94,7 @@ class RegistryContract(Placed):
             there = set(cellar.store.find("vit/"))
             watched = Watched(cellar.store)
             done = self._register(another(cellar, watched), path)
-            sent = {key for method, key in watched.asked if method == "upload"}
+            sent = {key for method, key in watched.asked if method == "put"}
             assert not sent & there
             assert content(cellar, done) == path.joinpath("model.bin").read_text()
             assert numbers(cellar) == [f"0.{version}" for version in range(1, number + 2)]
@@ -174,7 +174,7 @@ class RegistryContract(Placed):
         cellar.store.delete(key)
         watched = Watched(cellar.store)
         assert not self._register(another(cellar, watched), path).created
-        assert [one for one in watched.asked if one[0] == "upload"] == [("upload", key)]
+        assert [one for one in watched.asked if one[0] == "put"] == [("put", key)]
         cellar.verify(ref)
 
     def test_a_log_has_one_entry_a_number(self, cellar: Cellar, tmp_path: Path) -> None:

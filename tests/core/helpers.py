@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 from cellar_core import Cellar
 from cellar_core.layout import FORMAT, entry
-from cellar_core.record import FileEntry
 from cellar_core.ref import Ref
 from cellar_core.store import Store
 
@@ -239,9 +238,9 @@ class Watched(Store):
         self._ask("chunks", key)
         return self._inner.chunks(key, size)
 
-    def upload(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
-        self._ask("upload", key)
-        self._inner.upload(source, key, expected, on_bytes)
+    def put(self, key: str, size: int, pieces: Iterator[bytes]) -> None:
+        self._ask("put", key)
+        self._inner.put(key, size, pieces)
 
     def delete(self, key: str) -> None:
         self._ask("delete", key)

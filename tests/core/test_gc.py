@@ -181,7 +181,7 @@ class TestAbandoned:
 
     def test_whatever_was_sent(self, cellar: Cellar, bench: Bench) -> None:
         """A caller who died before it sent anything has given up too."""
-        ref = abandon(cellar, bench.files("half"), ("upload", ""))
+        ref = abandon(cellar, bench.files("half"), ("put", ""))
         cellar.gc(now=NOON)
         done = cellar.gc(now=NOON + PATIENCE)
         assert (done.voided, done.freed) == ((ref,), 0)
@@ -189,7 +189,7 @@ class TestAbandoned:
     def test_what_moves_is_not_abandoned(self, cellar: Cellar, bench: Bench) -> None:
         """A file that arrived between two looks starts the wait anew."""
         path = bench.files("half", notes__txt="x")
-        ref = abandon(cellar, path, ("upload", ""))
+        ref = abandon(cellar, path, ("put", ""))
         cellar.gc(now=NOON)
         payload = scan(path)
         cellar.store.upload(path / "model.bin", f"{ref}/model.bin", payload.files[0], lambda count: None)
@@ -500,7 +500,7 @@ class TestLiving:
 
     @pytest.mark.parametrize(
         "before",
-        [("upload", "model.bin"), ("upload", "notes.txt"), ("create", "/records/"), ("find", f"{BASE}/1.1/")],
+        [("put", "model.bin"), ("put", "notes.txt"), ("create", "/records/"), ("find", f"{BASE}/1.1/")],
         ids=["first file", "last file", "commit", "look"],
     )
     def test_between_two_requests(self, cellar: Cellar, bench: Bench, before: tuple[str, str]) -> None:
@@ -589,7 +589,7 @@ class TestLiving:
             request=digest_json("a request"),
         )
         ref = project.at("1.0.1")
-        store = Watched(bench.cellar.store, ("upload", ""), lambda: bench.cellar.gc(void=[ref]))
+        store = Watched(bench.cellar.store, ("put", ""), lambda: bench.cellar.gc(void=[ref]))
         with pytest.raises(Superseded, match=f"{ref} was voided"):
             Registrar(store).register(tried, lambda: Spot(Line(project, (1, 0))))
         assert files(bench.cellar, ref) == ["model.bin"]  # what was sent after gc looked

@@ -490,11 +490,11 @@ class TestCrash:
         """Whoever finishes a dead caller's register sends only the files that are not there yet."""
         path = bench.files("A", one="1", two="2", three="3")
         with pytest.raises(Crash):
-            register_first_base(caller(bench.cellar, Watched(bench.cellar.store, ("upload", "/two"))), path)
+            register_first_base(caller(bench.cellar, Watched(bench.cellar.store, ("put", "/two"))), path)
         sent = set(bench.cellar.store.find("vit/vit-l/base/0.1/"))
         finishing = Watched(bench.cellar.store)
         register_first_base(caller(bench.cellar, finishing), path)
-        again = {key for method, key in finishing.asked if method == "upload"}
+        again = {key for method, key in finishing.asked if method == "put"}
         assert "vit/vit-l/base/0.1/two" in again
         assert sent.isdisjoint(again)
         assert sent | again == set(bench.cellar.store.find("vit/vit-l/base/0.1/"))
@@ -617,7 +617,7 @@ class TestUpload:
 
     def change(self, bench: Bench, path: Path, text: str) -> Cellar:
         """Somebody whose file changes just before it is sent."""
-        changing = Watched(bench.cellar.store, ("upload", ""), lambda: (path / "model.bin").write_text(text))
+        changing = Watched(bench.cellar.store, ("put", ""), lambda: (path / "model.bin").write_text(text))
         return caller(bench.cellar, changing)
 
     @pytest.mark.parametrize("text", ["B", "longer", ""])
@@ -707,7 +707,7 @@ class TestForeignFiles:
         """A file that slipped into the place of an unfinished version is told by name, before the version exists."""
         path = bench.files("A")
         place = "vit/vit-l/base/0.1/theirs.bin"
-        slip = Watched(bench.cellar.store, ("upload", ""), lambda: self.place(bench.cellar, place))
+        slip = Watched(bench.cellar.store, ("put", ""), lambda: self.place(bench.cellar, place))
         with pytest.raises(ForeignFiles, match=r"0\.1/: vit/vit-l/base/0\.1/theirs\.bin; move them away"):
             register_first_base(caller(bench.cellar, slip), path)
         assert numbers(bench.cellar) == []
