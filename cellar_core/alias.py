@@ -29,10 +29,10 @@ class AliasEntry(Entry):
         return str(self.record.ref.version) if self.record else "nothing"
 
 
-def point(store: Store, record: Record, name: str) -> None:
+def point(store: Store, record: Record, name: str, why: str = "") -> None:
     """Let *name* mean a version; raises ChangedMeanwhile if somebody else moves it at the same moment."""
     log = layout.alias_log(record.model, alias_name(name))
-    append(store, log, last_number(store, log) + 1, AliasEntry(record=record))
+    append(store, log, last_number(store, log) + 1, AliasEntry(record=record, why=why))
 
 
 def withdraw(store: Store, ref: Ref, name: str) -> Ref | None:

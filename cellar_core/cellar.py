@@ -35,6 +35,7 @@ from cellar_core.store import FileSystem, ReadOnlyStore, Store, open_store
 from cellar_core.trainer import RetrainJob, Train, as_trainer
 from cellar_core.value import Value
 from cellar_core.version import BaseVersion, Bump, ProjectVersion
+from cellar_core.yank import Yank
 
 if TYPE_CHECKING:
     from fsspec.callbacks import Callback
@@ -329,7 +330,9 @@ class Cellar:
         if not model.is_base:
             names.keep_spelling(self.store, model)
         elif self.create_rack(model.rack):
-            return (f"created rack {model.rack}; its rules and policy: {layout.config(model.rack)}",)
+            return (
+                f"created rack {model.rack}; its rules and policy: {self.url}/{layout.config(model.rack)}",
+            )
         return ()
 
     @property
@@ -409,8 +412,8 @@ class Cellar:
 
     # Decide
 
-    def alias(self, model: Model | str, name: str, version: Version | str) -> Ref:
-        """Let *name* mean *version* of *model* from now on; what it meant before stays in its log.
+    def alias(self, model: Model | str, name: str, version: Version | str, why: str = "") -> Ref:
+        """Let *name* mean *version* of *model* from now on; what it meant before, and *why*, stays in its log.
 
         Raises:
             InvalidRef, NoSuchVersion, Yanked: see there.
@@ -420,7 +423,7 @@ class Cellar:
         lookup.refuse_yanked(
             self.store, record.ref, f"no alias can mean it; choose another: cellar ls {model}"
         )
-        alias.point(self.store, record, name)
+        alias.point(self.store, record, name, why)
         return record.ref
 
     def withdraw(self, ref: Ref | str, name: str) -> Ref | None:
@@ -441,13 +444,21 @@ class Cellar:
         """What an alias of a model has meant: an entry for each move, the oldest first."""
         return alias.history(self.store, Model(model), name)
 
-    def yank(self, ref: Ref | str, why: str) -> None:
-        """Let no selector choose a version any more, and no project be built from it; its exact ref still reads."""
-        yank.turn(self.store, lookup.record(self.store, Ref(ref)).ref, why, yanked=True)
+    def yanks(self, ref: Ref | str) -> tuple[Yank, ...]:
+        """Why no selector chooses a version: that it was yanked, or the base it stands on, by whom and when."""
+        return yank.find(self.store, Ref(ref))
 
-    def unyank(self, ref: Ref | str, why: str) -> None:
-        """Take a yank back."""
-        yank.turn(self.store, lookup.record(self.store, Ref(ref)).ref, why, yanked=False)
+    def yank(self, ref: Ref | str, why: str) -> bool:
+        """Let no selector choose a version any more, and no project be built from it; its exact ref still reads.
+
+        Returns:
+            Whether it was not yanked before.
+        """
+        return yank.turn(self.store, lookup.record(self.store, Ref(ref)).ref, why, yanked=True)
+
+    def unyank(self, ref: Ref | str, why: str) -> bool:
+        """Take a yank back; returns whether there was one."""
+        return yank.turn(self.store, lookup.record(self.store, Ref(ref)).ref, why, yanked=False)
 
     def approve(self, base: Ref | str, project: str | None = None, why: str = "") -> None:
         """Let projects move to *base* (for a new ``X``: to any base of that ``X``), all of them or one.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, partial
 from operator import attrgetter
@@ -210,8 +210,18 @@ def want(state: RackState, policy: RackConfig, project: ProjectState, now: datet
     """Whether *project* should be rebuilt, and onto which base; its log is not asked.
 
     Wanted: the base of its newest eligible version is not the newest eligible base. Not *older than*: a base that
-    was yanked sends its projects back to the one before.
+    was yanked sends its projects back to the one before, and the sentence names the version that does not count.
     """
+    found = _want(state, policy, project, now)
+    if passed := _passed_over(state, project, found.current):
+        sentence = f"{passed}; {found.sentence}"
+        if isinstance(found, Skip):
+            return found.model_copy(update={"sentence": sentence})
+        return replace(found, sentence=sentence)
+    return found
+
+
+def _want(state: RackState, policy: RackConfig, project: ProjectState, now: datetime) -> Want | Skip:
     rules = policy.project(project.model)
     followed = [*filter(_follows(rules.track), state.good)]
     bases = {base.numbers for base in followed}
@@ -225,7 +235,7 @@ def want(state: RackState, policy: RackConfig, project: ProjectState, now: datet
     if current and current.base == target:
         there = f"stands on base {target}, the newest it follows"
         return _skip(state, project, current, target, (Reason.UP_TO_DATE, there))
-    wanted = _want(project, current, target)
+    wanted = _move(project, current, target)
     if rules.hold and rules.hold.holds(now):
         behind = sum(current.base < base <= target for base in followed) if current else 0
         return _skip(state, project, current, target, (Reason.HELD, _held(rules.hold, wanted, behind)))
@@ -390,12 +400,23 @@ def _knows(project: ProjectState, base: BaseVersion) -> bool:
     return any(version.major == base.major for version in project.versions)
 
 
-def _want(project: ProjectState, current: ProjectVersion | None, target: BaseVersion) -> Want:
+def _passed_over(state: RackState, project: ProjectState, current: ProjectVersion | Ref | None) -> str:
+    """Which version would be the project's newest, had nobody yanked it or its base."""
+    yanked = [one for one in project.versions if one in project.yanked or one.base in state.yanked]
+    newest = max(yanked, key=attrgetter("numbers"), default=None)
+    number = current.version if isinstance(current, Ref) else current
+    if newest is None or (number and newest.numbers < number.numbers):
+        return ""
+    cause = "it" if newest in project.yanked else f"base {newest.base}"
+    return f"{newest} does not count, as {cause} is yanked"
+
+
+def _move(project: ProjectState, current: ProjectVersion | None, target: BaseVersion) -> Want:
     if not project.versions:
         return Want(target, Reason.NEVER_BUILT, f"has no version yet; base {target} is the newest it follows")
     if current is None:
-        what = f"none of its versions stands (the newest, {max(project.versions)}, is yanked or not followed)"
-        return Want(target, Reason.BASE_YANKED, f"{what}; base {target} is the newest it follows")
+        sentence = f"stands on no base that it follows; base {target} is the newest"
+        return Want(target, Reason.BASE_YANKED, sentence)
     major = Bump.between(current.base, target) is Bump.MAJOR
     reason = Reason.BASE_MAJOR if major else Reason.BASE_MINOR
     return Want(target, reason, f"{current} stands on base {current.base}; base {target} is newer", current)

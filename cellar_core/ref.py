@@ -167,7 +167,7 @@ class Ref(Parsed):
     @classmethod
     def _parse(cls, text: str) -> tuple[Any, ...]:
         path, slash, version = text.rpartition("/")
-        if not slash or "/" not in path:
+        if not slash or "/" not in path or version == BASE:
             raise InvalidRef(f"{text!r} is no ref: write rack, project and version, like {cls._example!r}")
         model = Model(path)
         return model, model.version(version)

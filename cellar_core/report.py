@@ -25,6 +25,7 @@ from cellar_core.record import Record, Unreadable
 from cellar_core.ref import Model, Rack, Ref
 from cellar_core.value import Value
 from cellar_core.version import BaseVersion, Bump
+from cellar_core.yank import Yank
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -122,11 +123,20 @@ class RackSummary(Value):
 
 
 class Sheet(Value):
-    """All about one version: its record, the aliases that mean it, whether it was yanked, what was made from it."""
+    """All about one version.
+
+    Attributes:
+        record: Its record.
+        aliases: The aliases that mean it.
+        yanked: Whether it was yanked.
+        yanks: Why no selector chooses it: its own yank, and that of the base it stands on.
+        children: What was made from it.
+    """
 
     record: Record
     aliases: tuple[str, ...]
     yanked: bool
+    yanks: tuple[Yank, ...]
     children: tuple[Ref, ...]
 
     @classmethod
@@ -138,6 +148,7 @@ class Sheet(Value):
             record=record,
             aliases=_aliases(cellar, record.model).get(record.ref, ()),
             yanked=catalog.yanked(record.ref),
+            yanks=cellar.yanks(record.ref),
             children=tuple(ref for ref in refs if ref.base == record.ref != ref),
         )
 

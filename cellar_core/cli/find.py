@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from cellar_core.cellar import Cellar
+    from cellar_core.record import Record
     from cellar_core.ref import Model, Rack
     from cellar_core.report import RackReport, Sheet
 
@@ -112,13 +113,16 @@ def _versions(report: RackReport, model: Model) -> Answer:
     if not versions:
         raise NoSuchVersion(f"{model} has no versions; what there is: cellar ls {model.rack}")
 
+    yanked = {one.ref for one in report.versions if one.yanked}
+
     def lines() -> Iterable[RenderableType]:
         from rich.table import Table
 
         table = Table("version", "registered (UTC)", "by", "metrics", "", box=None, pad_edge=False)
         for one in versions:
             at = f"{one.created_at:%Y-%m-%d %H:%M}" if one.created_at else ""
-            marks = [*one.aliases, *["yanked"] * one.yanked, *filter(None, [one.unreadable])]
+            marks = [*one.aliases, *["yanked"] * one.yanked, *["base yanked"] * (one.base in yanked)]
+            marks += [one.unreadable] * bool(one.unreadable)
             table.add_row(
                 str(one.ref.version),
                 at,
@@ -159,7 +163,7 @@ def _sheet(sheet: Sheet) -> Iterable[RenderableType]:
     after = f", after {record.after.version}" if record.after else ""
     rows: list[tuple[str, object]] = [
         ("registered", f"{record.created_at:%Y-%m-%d %H:%M:%S} UTC by {record.created_by}"),
-        ("yanked", "yes: no selector chooses it" if sheet.yanked else ""),
+        *(("yanked" if yank.ref == record.ref else "base yanked", yank) for yank in sheet.yanks),
         ("aliases", ", ".join(sheet.aliases)),
         ("made from", record.parent.ref if record.parent else ""),
         ("bump", f"{record.bump}{after}" if record.bump else ""),
@@ -225,8 +229,18 @@ def resolve(
 
     The ref of the version that a selector means, and nothing else.
     """
-    record = open_cellar(ctx).resolve(selector)
+    cellar = open_cellar(ctx)
+    record = cellar.resolve(selector)
+    _warn(cellar, record)
     return Answer(record, lambda: [str(record.ref)])
+
+
+def _warn(cellar: Cellar, record: Record) -> None:
+    """Say so on stderr if an exact ref was yanked, as PEP 592 asks of whoever uses one all the same."""
+    from cellar_core.cli.output import warn
+
+    for yank in cellar.yanks(record.ref):
+        warn(str(yank))
 
 
 @command(PANEL, "cellar pull vit/vit-l/projectA@production model")
@@ -247,6 +261,7 @@ def pull(
 
     cellar = open_cellar(ctx)
     record = cellar.resolve(selector)
+    _warn(cellar, record)
     with transfer() as callback:
         path = cellar.pull(record.ref, directory, callback=callback)
     return Answer({"ref": record.ref, "path": path}, lambda: [f"{record.ref} is in {path}"])

@@ -27,7 +27,7 @@ from cellar_core.version import InvalidVersion, looks_like_version
 if TYPE_CHECKING:
     from cellar_core.cli.app import Answer
 
-__all__ = ["complain", "explain", "facts_of", "tell", "to_json"]
+__all__ = ["complain", "explain", "facts_of", "tell", "to_json", "warn"]
 
 USAGE = (
     BadUsage,
@@ -42,7 +42,7 @@ USAGE = (
 """What is wrong with the words of a command, as opposed to what they ask for."""
 _KEYWORDS = re.compile(r"\b(after|again|bump|version)=(\w*)")
 """Keywords of Python that a message names, which are options here."""
-_NAMES = ("rack", "model", "name", "selector", "base")
+_NAMES = ("rack", "model", "name", "selector", "ref", "base")
 """The arguments and options that name something in the cellar."""
 
 
@@ -96,10 +96,18 @@ def complain(error: CellarError | OSError, hint: str = "", *, machine: bool) -> 
     if machine:
         print(json.dumps(facts), file=sys.stderr)  # noqa: T201
     else:
-        from rich.text import Text
+        _say("Error: ", "bold red", facts["message"])
 
-        line = Text.assemble(("Error: ", "bold red"), printable(facts["message"]))
-        console(sys.stderr).print(line, soft_wrap=True)
+
+def warn(message: str) -> None:
+    """Print a warning to stderr; what goes to stdout stays as it is."""
+    _say("Warning: ", "yellow", message)
+
+
+def _say(kind: str, style: str, message: str) -> None:
+    from rich.text import Text
+
+    console(sys.stderr).print(Text.assemble((kind, style), printable(message)), soft_wrap=True)
 
 
 def facts_of(error: CellarError | OSError, hint: str = "") -> dict[str, Any]:

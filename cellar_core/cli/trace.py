@@ -67,7 +67,8 @@ def explain(
     ],
     *,
     json: Annotated[
-        bool, as_json("decision: as in a plan; policy: that of the project; log: what happened to it")
+        bool,
+        as_json("decision: as in a plan; policy of the project; yanks: of its newest version or base; log"),
     ] = False,
 ) -> Answer:
     """Explain a decision.
@@ -82,6 +83,7 @@ def explain(
     cellar, name = open_cellar(ctx), Model(model)
     decision = _decision(cellar, name)
     config = cellar.config(name.rack)
+    yanks = cellar.yanks(newest[-1]) if (newest := cellar.versions(name)) else ()
     happened = history(cellar.store, name)
 
     def lines() -> Iterable[RenderableType]:
@@ -89,11 +91,11 @@ def explain(
 
         verb = "is to be rebuilt" if isinstance(decision, Rebuild) else "is left as it is"
         yield f"{name} {verb}: {printable(decision.sentence)}"
-        yield fact_table(_rules(decision, config).items())
+        yield fact_table([*_rules(decision, config).items(), *(("yanked", yank) for yank in yanks)])
         yield _log(happened)
 
     policy = config.project(name)
-    return Answer({"decision": decision, "policy": policy, "log": happened}, lines)
+    return Answer({"decision": decision, "policy": policy, "yanks": yanks, "log": happened}, lines)
 
 
 def _decision(cellar: Cellar, model: Any) -> Rebuild | Skip:
@@ -116,11 +118,10 @@ def _decision(cellar: Cellar, model: Any) -> Rebuild | Skip:
 
 def _rules(decision: Rebuild | Skip, config: RackConfig) -> dict[str, object]:
     policy = config.project(decision.model)
+    current, goal = decision.current, decision.base
     return {
-        "stands on": f"base {decision.current.base.version}, as {decision.current.version}"
-        if decision.current
-        else "",
-        "would go onto": f"base {decision.base.version}" if decision.base else "",
+        "stands on": f"base {current.base.version}, as {current.version}" if current else "",
+        "would go onto": f"base {goal.version}" if goal and not (current and current.base == goal) else "",
         "reason": decision.reason,
         "follows": policy.track,
         "hold": policy.hold or "",

@@ -301,6 +301,152 @@ def test_alias_is_set_and_listed(stale: Terminal) -> None:
     assert stale("resolve", f"{A}@production") == f"{A}/1.0.1\n"
 
 
+def test_alias_tells_what_it_meant_and_goes_back(stale: Terminal) -> None:
+    base = f"{RACK}/base"
+    stale("alias", base, "production", "1.0", "--why", "the first")
+    out = stale("alias", base, "production", "1.1", "--why", "[red]better")
+    assert out == f"{base}@production is {base}/1.1 from now on\n"
+    assert stale("alias", base, "production", "--undo") == (
+        f"{base}@production means {base}/1.0 again, not {base}/1.1\n"
+    )
+    assert stale("resolve", f"{base}@production") == f"{base}/1.0\n"
+    assert [line.split()[2] for line in lines(stale("alias", base, "production"))[1:]] == [
+        "1.0",
+        "1.1",
+        "1.0",
+    ]
+    moves = stale.json("alias", base, "production")
+    assert [(move["ref"], move["why"]) for move in moves] == [
+        (f"{base}/1.0", "the first"),
+        (f"{base}/1.1", "[red]better"),
+        (f"{base}/1.0", ""),
+    ]
+    assert stale.json("alias", base, "production", "--undo") == {"production": None}
+    assert "has no aliases" in stale("alias", base)
+    stale("alias", base, "production", "--undo", code=1)
+    assert "nothing to take back" in stale.err
+
+
+def test_an_alias_that_goes_back_to_what_was_yanked_says_so(stale: Terminal, cellar: Cellar) -> None:
+    base = f"{RACK}/base"
+    stale("alias", base, "production", "1.0")
+    stale("alias", base, "production", "1.1")
+    cellar.yank(f"{base}/1.0", "bad labels")
+    out = lines(stale("alias", base, "production", "--undo"))
+    assert out[1].startswith(f"but {base}/1.0 was yanked by ")
+    assert out[1].endswith(": bad labels")
+
+
+# Yank
+
+
+def rebuilt(term: Terminal) -> Terminal:
+    """The same, once projectA alone stands on base 1.1 and on 1.0, and projectB on 1.0."""
+    term("rebuild", A, "--train", "trainers:good")
+    return term
+
+
+def test_yanking_a_base_tells_which_projects_move_back(stale: Terminal) -> None:
+    bad = f"{RACK}/base/1.1"
+    stale = rebuilt(stale)
+    stale("alias", A, "production", "1.1.1")
+    out = lines(stale("yank", bad, "--why", "bad labels"))
+    assert out == [
+        f"{bad} is yanked: no selector chooses it, and its exact ref still reads",
+        "project   stood as  stands as  goes onto  why",
+        (
+            "projectA  1.1.1     1.0.1      -          "
+            "1.1.1 does not count, as base 1.1 is yanked; stands on base 1.0, the newest it follows"
+        ),
+        "projectB  1.0.1     1.0.1      -          stands on base 1.0, the newest it follows",
+        f"{A}@production means 1.1.1 and so finds nothing: cellar alias {A} production VERSION, or --undo",
+    ]
+    assert stale("resolve", A) == f"{A}/1.0.1\n"
+    assert lines(stale("yank", bad, "--why", "again"))[0].startswith(f"{bad} is yanked already")
+    out = lines(stale("yank", bad, "--undo", "--why", "they were right"))
+    assert out[0] == f"{bad} may be chosen again"
+    assert out[2].split() == [
+        "projectA",
+        "1.0.1",
+        "1.1.1",
+        "-",
+        *["stands", "on", "base", "1.1,", "the", "newest", "it", "follows"],
+    ]
+    assert stale("resolve", f"{A}@production") == f"{A}/1.1.1\n"
+    assert lines(stale("yank", bad, "--undo", "--why", "")) == [
+        f"{bad} may be chosen again, and was not yanked before either"
+    ]
+
+
+def test_yanking_a_base_rebuilds_what_has_nothing_to_go_back_to(stale: Terminal) -> None:
+    bad, model = f"{RACK}/base/1.1", f"{RACK}/projectC"
+    stale("retrain", model, "--train", "trainers:good")
+    done = stale.json("yank", bad, "--why", "bad labels")
+    assert (done["ref"], done["yanked"], done["changed"], done["aliases"]) == (bad, True, True, {})
+    moved = {one["decision"]["model"]: one for one in done["projects"]}
+    assert moved[model]["before"] == f"{model}/1.1.1"
+    [rebuild] = Plan.model_validate(stale.json("plan", RACK)).rebuilds
+    assert moved[model]["decision"] == rebuild.model_dump(mode="json")
+    assert (str(rebuild.model), str(rebuild.base), rebuild.reason) == (
+        model,
+        f"{RACK}/base/1.0",
+        "base_yanked",
+    )
+    assert rebuild.sentence.startswith("1.1.1 does not count, as base 1.1 is yanked; ")
+    assert f"{model}/1.0.1 was built" in stale("rebuild", RACK, "--train", "trainers:good")
+    assert stale("resolve", model) == f"{model}/1.0.1\n"
+
+
+def test_what_is_yanked_reads_by_its_exact_ref_with_a_warning(stale: Terminal, cellar: Cellar) -> None:
+    cellar.yank(f"{RACK}/base/1.0", "bad \x1b[2J labels")
+    for ref in (f"{RACK}/base/1.0", f"{A}/1.0.1"):
+        assert stale("resolve", ref) == f"{ref}\n"
+        assert re.fullmatch(
+            rf"Warning: {RACK}/base/1.0 was yanked by \S+ on \S+ \S+ UTC: bad \\x1b\[2J labels\n", stale.err
+        )
+        stale("pull", ref, f"pulled-{ref.rpartition('/')[2]}")
+        assert "was yanked" in stale.err
+    for selector in (
+        A,
+        f"{A}@latest",
+        f"{A}@^1",
+        f"{A}@==1.0.1",
+        f"{RACK}/base@==1.0",
+        f"{RACK}/base@~=1.0,<1.1",
+    ):
+        stale("resolve", selector, code=1)
+    assert stale("resolve", f"{RACK}/base@^1") == f"{RACK}/base/1.1\n"
+    assert stale.err == ""
+
+
+def test_what_is_yanked_is_marked_everywhere(stale: Terminal, cellar: Cellar) -> None:
+    cellar.yank(f"{RACK}/base/1.0", "bad labels")
+    marks = {
+        ("ls", RACK): "base 1.0  accuracy 0.9  yanked",
+        ("ls", f"{RACK}/base"): "accuracy 0.9         yanked",
+        ("ls", A): "base yanked",
+        ("show", f"{RACK}/base/1.0"): ": bad labels",
+        ("show", f"{A}/1.0.1"): ": bad labels",
+        ("plan", RACK): "1.0.1 does not count, as base 1.0 is yanked",
+        ("explain", A): ": bad labels",
+        ("log", f"{RACK}/base"): "bad labels",
+    }
+    for words, mark in marks.items():
+        out = stale(*words)
+        assert mark in out, out
+        assert "yanked" in out
+    [yank] = stale.json("explain", A)["yanks"]
+    assert (yank["ref"], yank["why"]) == (f"{RACK}/base/1.0", "bad labels")
+
+
+def test_a_bad_base_is_yanked_even_if_the_rules_of_its_rack_are_broken(
+    stale: Terminal, cellar: Cellar
+) -> None:
+    Path(f"cellar/{RACK}/config.toml").write_text("[rebuild")
+    assert "is yanked" in stale("yank", f"{RACK}/base/1.1", "--why", "bad labels")
+    assert stale("resolve", f"{RACK}/base") == f"{RACK}/base/1.0\n"
+
+
 # Train
 
 
@@ -485,7 +631,13 @@ def test_doctor_fails_where_there_is_something_to_do(stale: Terminal, cellar: Ce
         ("approve vit/vit-l/base/2.0", 1, "versions of vit/vit-l/base: 1.0, 1.1"),
         ("approve vit/vit-l/projectA/1.0.1", 2, "is no base"),
         ("alias vit/vit-l/projectA Production 1.0.1", 2, "lower-case"),
-        ("alias vit/vit-l/projectA production", 2, "say which version"),
+        ("alias vit/vit-l/projectA production", 1, "has no alias 'production'; set it with: cellar alias"),
+        ("alias vit/vit-l/projectA --undo", 2, "--undo goes with MODEL NAME"),
+        ("alias vit/vit-l/projectA production 1.0.1 --undo", 2, "--undo goes with MODEL NAME"),
+        ("alias vit/vit-l/projectA production --why x", 2, "--why with MODEL NAME VERSION"),
+        ("yank vit/vit-l/base/1.0", 2, "Missing option '--why'"),
+        ("yank vit/vit-l/base --why x", 2, "'vit/vit-l/base' is no ref: write rack, project and version"),
+        ("yank vit/vit-l/base/1.3 --why x", 1, "Did you mean vit/vit-l/base/1.1?"),
         ("ls vit/vit-l/projectA/1.0.1", 1, "cellar show vit/vit-l/projectA/1.0.1"),
         ("pull vit/vit-l/projectA one", 1, "is not empty"),
         ("rack vit", 1, "choose another name"),
@@ -595,7 +747,7 @@ def test_after_two_dashes_everything_is_the_commands_own(stale: Terminal) -> Non
 
 KEEP, FIND = ["init", "rack", "register"], ["ls", "show", "report", "resolve", "pull", "verify"]
 TRACE = ["log", "explain", "lineage", "diff"]
-DECIDE, TRAIN, TEND = ["plan", "approve", "alias"], ["retrain", "rebuild"], ["gc", "doctor"]
+DECIDE, TRAIN, TEND = ["plan", "approve", "alias", "yank"], ["retrain", "rebuild"], ["gc", "doctor"]
 FILES = ["check", "docs", "import"]
 PANELS = ["Keep", "Find", "Trace", "Decide", "Train", "Tend", "Files"]
 COMMANDS = [*KEEP, *FIND, *TRACE, *DECIDE, *TRAIN, *TEND, *FILES]

@@ -103,7 +103,7 @@ CASES: dict[Reason, tuple[RackState, str, str, str | None]] = {
     Reason.BASE_YANKED: (
         rack("1.0 1.1", project("1.1.1"), yanked="1.1"),
         "",
-        "none of its versions stands (the newest, 1.1.1, is yanked or not followed); base 1.0 is the newest it follows",
+        "1.1.1 does not count, as base 1.1 is yanked; stands on no base that it follows; base 1.0 is the newest",
         "1.0",
     ),
     Reason.NEVER_BUILT: (
@@ -222,7 +222,20 @@ class TestWanted:
         """``!=``, not ``<``: a yanked base sends a project back to its version on the base before, untrained."""
         state = rack("1.3 1.4", project("1.3.2", "1.4.1"), yanked="1.4")
         assert only(state)[0] is Reason.UP_TO_DATE
-        assert str(plan(state, CONFIG, NOW).skips[0].current) == "vit/vit-l/projectA/1.3.2"
+        [skip] = plan(state, CONFIG, NOW).skips
+        assert str(skip.current) == "vit/vit-l/projectA/1.3.2"
+        there = "stands on base 1.3, the newest it follows"
+        assert skip.sentence == f"1.4.1 does not count, as base 1.4 is yanked; {there}"
+
+    def test_a_yank_is_told_until_a_newer_version_counts(self) -> None:
+        """What is older than the version that counts is of no interest any more."""
+        told = "1.4.1 does not count, as base 1.4 is yanked; 1.3.2 stands on base 1.3; base 1.5 is newer"
+        before = rack("1.3 1.4 1.5", project("1.3.2", "1.4.1"), yanked="1.4")
+        assert plan(before, CONFIG, NOW).rebuilds[0].sentence == told
+        after = rack("1.3 1.4 1.5", project("1.3.2", "1.4.1", "1.5.1"), yanked="1.4")
+        assert plan(after, CONFIG, NOW).skips[0].sentence == "stands on base 1.5, the newest it follows"
+        waits = rack("1.3 1.4 2.0", project("1.3.2", "1.4.1"), yanked="1.4")
+        assert plan(waits, CONFIG, NOW).skips[0].sentence.startswith("1.4.1 does not count")
 
     def test_yank_rebuilds_where_there_is_nothing_to_go_back_to(self) -> None:
         """A project that has no version on the base before is built there."""
@@ -246,6 +259,7 @@ class TestWanted:
         """A version that is yanked itself does not count."""
         state = rack("1.0 1.1", project("1.0.1", "1.1.1", yanked="1.1.1"))
         assert only(state)[::2] == (Reason.BASE_MINOR, "1.1")
+        assert only(state)[1].startswith("1.1.1 does not count, as it is yanked; ")
 
     def test_hotfix_is_still_behind(self) -> None:
         """A new Z on an older base does not make a project up to date, nor behind."""
