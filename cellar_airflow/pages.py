@@ -50,7 +50,7 @@ def show(
     try:
         cellar = _cellar(conn_id)
         if rack:
-            text = page.rack(report.read(cellar, rack), links=links)
+            text = page.rack(report.read(cellar, rack, most=page.RECORDS_MOST), links=links)
         else:
             others = _others(conn_id, user, session)
             text = page.racks(report.overview(cellar), links=links, where=conn_id, others=others)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
-from itertools import chain
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from cellar_core import layout
+from cellar_core import layout, lookup
 from cellar_core.catalog import Catalog
 from cellar_core.errors import CellarError
 from cellar_core.payload import WORKERS
@@ -42,12 +43,14 @@ __all__ = [
     "decisions",
     "draw",
     "facts",
+    "figure",
     "headline",
     "markdown",
     "numbers",
     "overview",
     "printable",
     "read",
+    "read_model",
     "stale",
     "tree",
 ]
@@ -64,6 +67,7 @@ class VersionReport(Value):
         base: The base that it was made from; None for a base.
         aliases: The aliases that mean it.
         yanked: Whether it was yanked.
+        base_yanked: Whether the base that it was made from was; no selector chooses it then either.
         bump: Which number rose, for a base.
         metrics: What its record says.
         metrics_before: The same of the version before it, of the same model.
@@ -73,13 +77,15 @@ class VersionReport(Value):
         created_by: By whom.
         notes: Free text.
         unreadable: What is wrong with its record, if something is; all that is read from it is empty then.
-        record: The whole record; not in JSON, where ``cellar show`` has it.
+        record: The whole record; not in JSON, where ``cellar show`` has it. None if it was not read, and what is read
+            from it is empty then.
     """
 
     ref: Ref
     base: Ref | None
     aliases: tuple[str, ...]
     yanked: bool
+    base_yanked: bool = False
     bump: Bump | None = None
     metrics: Mapping[str, Any] = Field(default_factory=dict)
     metrics_before: Mapping[str, Any] = Field(default_factory=dict)
@@ -93,11 +99,19 @@ class VersionReport(Value):
 
 
 class RackReport(Value):
-    """A rack: what is planned for it, and its versions, those of the base first, each model's ascending."""
+    """A rack.
+
+    Attributes:
+        rack: Which one.
+        plan: What is planned for it.
+        versions: Its versions, those of the base first, each model's ascending.
+        holds: By project, the hold on it, also while it keeps nothing back; not in JSON, where the plan tells of it.
+    """
 
     rack: Rack
     plan: Plan
     versions: tuple[VersionReport, ...]
+    holds: Mapping[Model, str] = Field(default_factory=dict, exclude=True)
 
     def of(self, model: Model) -> list[VersionReport]:
         """The versions of *model*, ascending."""
@@ -153,14 +167,64 @@ class Sheet(Value):
         )
 
 
-def read(cellar: Cellar, rack: Rack | str) -> RackReport:
-    """Look at a rack; reads the record of each version, and raises what ``Cellar.plan`` raises."""
-    rack = Rack(rack)
-    planned = cellar.plan(rack)
+def read(cellar: Cellar, rack: Rack | str, *, most: int | None = None) -> RackReport:
+    """Look at a rack; raises what ``Cellar.plan`` raises.
+
+    Args:
+        cellar: Where the rack is.
+        rack: The rack.
+        most: How many records to read, of which each is a request; all if None. First come those of the versions that
+            are current or that an alias means, then the newest of each model in turn. Of any other version only
+            what a listing tells is known: that it is there, and whether it was yanked.
+    """
+    return _read(cellar, Rack(rack), partial(_newest, most=most))
+
+
+def read_model(cellar: Cellar, model: Model) -> list[VersionReport]:
+    """The versions of one model, ascending; reads the record of each."""
+    catalog = lookup.catalog(cellar.store, model)
+    refs = [model.at(version) for version in catalog.versions(model)]
+    return _versions(cellar, catalog, refs, refs, _aliases(cellar, model))
+
+
+_Choose = Callable[[Catalog, Collection[Ref]], Iterable[Ref]]
+"""Chooses which records are read, from what there is, and the versions that are current or that an alias means."""
+
+
+def _read(cellar: Cellar, rack: Rack, choose: _Choose) -> RackReport:
+    planned, policy, now = cellar.plan(rack), cellar.config(rack), datetime.now(UTC)
     catalog = Catalog(cellar.store.find(layout.records(rack)))
+    refs = [model.at(version) for model in catalog.models for version in catalog.versions(model)]
     with ThreadPoolExecutor(WORKERS) as pool:
-        found = pool.map(lambda model: _model(cellar, catalog, model), catalog.models)
-        return RackReport(rack=rack, plan=planned, versions=tuple(chain.from_iterable(found)))
+        found = pool.map(partial(_aliases, cellar), catalog.models)
+        aliases = {ref: names for one in found for ref, names in one.items()}
+    decided = decisions(planned)
+    matter = {*aliases, *(decision.current for decision in decided if decision.current)}
+    holds = {decision.model: policy.project(decision.model).hold for decision in decided}
+    return RackReport(
+        rack=rack,
+        plan=planned,
+        versions=tuple(_versions(cellar, catalog, refs, choose(catalog, matter), aliases)),
+        holds={model: str(hold) for model, hold in holds.items() if hold and hold.holds(now)},
+    )
+
+
+def _newest(catalog: Catalog, matter: Collection[Ref], most: int | None) -> list[Ref]:
+    ranks = {
+        model.at(version): rank
+        for model in catalog.models
+        for rank, version in enumerate(catalog.descending(model))
+    }
+    return sorted(ranks, key=lambda ref: (ref not in matter, ranks[ref]))[:most]
+
+
+def _in_tables(catalog: Catalog, matter: Collection[Ref]) -> Iterator[Ref]:
+    """The bases, and what matters, each with the version before it."""
+    for model in catalog.models:
+        refs = [model.at(version) for version in catalog.versions(model)]
+        for before, ref in zip([None, *refs], refs, strict=False):
+            if model.is_base or ref in matter:
+                yield from filter(None, (before, ref))
 
 
 def overview(cellar: Cellar) -> list[RackSummary]:
@@ -178,18 +242,29 @@ def _summary(cellar: Cellar, rack: Rack) -> RackSummary:
     return RackSummary(rack=rack, base=base, projects=len(decisions(planned)), stale=len(stale(planned)))
 
 
-def _model(cellar: Cellar, catalog: Catalog, model: Model) -> list[VersionReport]:
-    aliases = _aliases(cellar, model)
+def _versions(
+    cellar: Cellar,
+    catalog: Catalog,
+    refs: Iterable[Ref],
+    chosen: Iterable[Ref],
+    aliases: Mapping[Ref, tuple[str, ...]],
+) -> list[VersionReport]:
+    """Look at *refs*, which are in order; the records of those that are *chosen* are read."""
+    chosen = list(dict.fromkeys(chosen))
+    with ThreadPoolExecutor(WORKERS) as pool:
+        recorded = dict(zip(chosen, pool.map(partial(_recorded, cellar), chosen), strict=True))
     found: list[VersionReport] = []
-    for ref in map(model.at, catalog.versions(model)):
+    for ref in refs:
+        before = found[-1] if found and found[-1].ref.model == ref.model else None
         found.append(
             VersionReport(
                 ref=ref,
-                base=None if model.is_base else ref.base,
+                base=None if ref.model.is_base else ref.base,
                 aliases=aliases.get(ref, ()),
                 yanked=catalog.yanked(ref),
-                metrics_before=found[-1].metrics if found else {},
-                **_recorded(cellar, ref),
+                base_yanked=not ref.model.is_base and catalog.yanked(ref.base),
+                metrics_before=before.metrics if before else {},
+                **recorded.get(ref, {}),
             )
         )
     return found
@@ -197,10 +272,10 @@ def _model(cellar: Cellar, catalog: Catalog, model: Model) -> list[VersionReport
 
 def _recorded(cellar: Cellar, ref: Ref) -> dict[str, Any]:
     try:
-        record = cellar.resolve(ref)
+        record = lookup.record(cellar.store, ref)
     except Unreadable as error:  # an error of this version only
         return {"unreadable": str(error)}
-    same = record.model_dump(include={"bump", "metrics", "created_at", "created_by", "notes"})
+    same = {name: getattr(record, name) for name in ("bump", "metrics", "created_at", "created_by", "notes")}
     return {**same, "files": len(record.files), "size": record.size, "record": record}
 
 
@@ -263,10 +338,22 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any], most: int = MET
     """
     old, new = dict(numbers(before)), dict(numbers(after))
     shown = [
-        f"{printable(name)} {f'{old[name]:.4g} → ' if old.get(name, value) != value else ''}{value:.4g}"
+        f"{printable(name)} {f'{figure(old[name])} → ' if old.get(name, value) != value else ''}{figure(value)}"
         for name, value in list(new.items())[:most]
     ]
     return ", ".join([*shown, "…"] if len(new) > most else shown)
+
+
+def figure(value: float, digits: int = 4) -> str:
+    """A number in so many digits, however large it is.
+
+    >>> figure(0.123456), figure(float("nan")), figure(10**400)
+    ('0.1235', 'nan', '1e+400')
+    """
+    try:
+        return f"{value:.{digits}g}"
+    except OverflowError:  # an integer that no float holds
+        return f"{Decimal(value).normalize():.{digits}g}"
 
 
 def printable(text: object) -> str:
@@ -343,7 +430,7 @@ def _mark(decision: Rebuild | Skip) -> Text:
 
 def markdown(cellar: Cellar, rack: Rack | str) -> str:
     """A rack as Markdown (GitHub's, as in Prefect's artifacts): a table of its projects, and one of its bases."""
-    report = read(cellar, rack)
+    report = _read(cellar, Rack(rack), _in_tables)
     versions = {version.ref: version for version in report.versions}
     projects = [
         _project_row(decision, versions.get(decision.current) if decision.current else None)

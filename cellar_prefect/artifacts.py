@@ -138,7 +138,7 @@ def _write_page(cellar: Cellar, rack: Rack, url: str) -> None:
 
     files, path = url_to_fs(url)
     files.makedirs(path.rpartition("/")[0], exist_ok=True)
-    files.pipe_file(path, page.rack(read(cellar, rack)).encode())
+    files.pipe_file(path, page.rack(read(cellar, rack, most=page.RECORDS_MOST)).encode())
 
 
 def _keep(

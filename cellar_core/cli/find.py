@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cellar_core.cellar import Cellar
     from cellar_core.record import Record
     from cellar_core.ref import Model, Rack
-    from cellar_core.report import RackReport, Sheet
+    from cellar_core.report import Sheet, VersionReport
 
 PANEL = "Find"
 
@@ -52,14 +52,14 @@ def ls(
     All racks; or the versions in a rack, as a tree that tells what is stale; or those of a model.
     """
     from cellar_core.ref import Model
-    from cellar_core.report import draw, read
+    from cellar_core.report import draw, read, read_model
 
     cellar = open_cellar(ctx)
     if name is None:
         return _racks(cellar)
     place = rack_or_model(cellar, name)
     if isinstance(place, Model):
-        return _versions(read(cellar, place.rack), place)
+        return _versions(read_model(cellar, place), place)
     found = read(cellar, place)
     return Answer(found, lambda: [draw(found)])
 
@@ -105,15 +105,12 @@ def _racks(cellar: Cellar) -> Answer:
     return Answer(rows, lines)
 
 
-def _versions(report: RackReport, model: Model) -> Answer:
+def _versions(versions: list[VersionReport], model: Model) -> Answer:
     from cellar_core.choose import NoSuchVersion
     from cellar_core.report import changes, printable
 
-    versions = report.of(model)
     if not versions:
         raise NoSuchVersion(f"{model} has no versions; what there is: cellar ls {model.rack}")
-
-    yanked = {one.ref for one in report.versions if one.yanked}
 
     def lines() -> Iterable[RenderableType]:
         from rich.table import Table
@@ -121,7 +118,7 @@ def _versions(report: RackReport, model: Model) -> Answer:
         table = Table("version", "registered (UTC)", "by", "metrics", "", box=None, pad_edge=False)
         for one in versions:
             at = f"{one.created_at:%Y-%m-%d %H:%M}" if one.created_at else ""
-            marks = [*one.aliases, *["yanked"] * one.yanked, *["base yanked"] * (one.base in yanked)]
+            marks = [*one.aliases, *["yanked"] * one.yanked, *["base yanked"] * one.base_yanked]
             marks += [one.unreadable] * bool(one.unreadable)
             table.add_row(
                 str(one.ref.version),
@@ -157,7 +154,7 @@ def _sheet(sheet: Sheet) -> Iterable[RenderableType]:
     from rich.filesize import decimal
     from rich.text import Text
 
-    from cellar_core.report import facts, numbers
+    from cellar_core.report import facts, figure, numbers
 
     record = sheet.record
     after = f", after {record.after.version}" if record.after else ""
@@ -169,7 +166,7 @@ def _sheet(sheet: Sheet) -> Iterable[RenderableType]:
         ("bump", f"{record.bump}{after}" if record.bump else ""),
         ("made from it", ", ".join(f"{child.project} {child.version}" for child in sheet.children)),
         ("notes", record.notes),
-        *((f"metric {name}", f"{value:.6g}") for name, value in numbers(record.metrics)),
+        *((f"metric {name}", figure(value, 6)) for name, value in numbers(record.metrics)),
         *facts(record).items(),
         *((f"file {one.path}", f"{decimal(one.size)}, {one.digest}") for one in record.files),
     ]
@@ -190,14 +187,17 @@ def fact_table(rows: Iterable[tuple[str, object]]) -> Table:
     return table
 
 
-@command(PANEL, "cellar report vit/vit-l vit-l.html", "cellar report vit/vit-l vit-l.md")
+@command(PANEL, "cellar report vit/vit-l -o rack.html", "cellar report vit/vit-l -o rack.md")
 def report(
     ctx: typer.Context,
     rack: Annotated[str, typer.Argument(metavar="RACK", help="Such as vit/vit-l.", show_default=False)],
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Where to: FILE.html or FILE.md.", show_default=False)
-    ],
     *,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Where to: FILE.html or FILE.md.", show_default=False
+        ),
+    ],
     json: Annotated[bool, as_json("rack, and path of the file")] = False,
 ) -> Answer:
     """Write a page about a rack.
@@ -208,14 +208,14 @@ def report(
     from cellar_core.report import markdown, read
 
     cellar = open_cellar(ctx)
-    if file.suffix == ".html":
-        text = page.rack(read(cellar, rack))
-    elif file.suffix == ".md":
+    if output.suffix == ".html":
+        text = page.rack(read(cellar, rack, most=page.RECORDS_MOST))
+    elif output.suffix == ".md":
         text = markdown(cellar, rack)
     else:
-        raise BadUsage(f"{file} must end with .html or .md, which says what it is to hold")
-    file.write_text(text, "utf-8")
-    return Answer({"rack": rack, "path": file}, lambda: [f"{rack} is in {file}"])
+        raise BadUsage(f"{output} must end with .html or .md, which says what it is to hold")
+    output.write_text(text, "utf-8")
+    return Answer({"rack": rack, "path": output}, lambda: [f"{rack} is in {output}"])
 
 
 @command(PANEL, "cellar resolve vit/vit-l/projectA@^1")

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from cellar_core import RetrainJob
-from tests.airflow.browser import Browser
+from tests.browser import Browser
 
 if TYPE_CHECKING:
     from tests.airflow.conftest import World
@@ -210,7 +210,7 @@ def test_a_browser_shows_the_page_on_every_screen_and_complains_of_nothing(
             "rgb(23, 20, 22)" if dark else "rgb(248, 246, 247)"
         )  # the page's policy let its style in
         assert browser.run(FITS)
-        browser.shoot(SCREENSHOTS / f"{name}.png")
+        browser.shoot(SCREENSHOTS / f"airflow-{name}.png")
     assert browser.complaints == []
 
 
@@ -221,7 +221,7 @@ def test_the_address_of_a_version_shows_its_digests(world: World, rack: str, bro
     assert 0 <= browser.run(f"{box}.top") < browser.run(f"{box}.bottom") <= 620
     tree = world.cellar.resolve(f"{rack}/factory-north/1.3.1").tree
     assert tree in browser.run("document.querySelector('article:target').innerText")
-    browser.shoot(SCREENSHOTS / "version.png")
+    browser.shoot(SCREENSHOTS / "airflow-version.png")
 
 
 def test_airflows_navigation_leads_to_the_page(world: World, rack: str, browser: Browser) -> None:

@@ -218,16 +218,16 @@ def test_show_tells_all(stale: Terminal, cellar: Cellar) -> None:
 
 
 def test_report_writes_a_page_or_markdown(stale: Terminal) -> None:
-    assert stale("report", RACK, "rack.html") == f"{RACK} is in rack.html\n"
+    assert stale("report", RACK, "-o", "rack.html") == f"{RACK} is in rack.html\n"
     assert Path("rack.html").read_text().startswith("<!doctype html>")
-    assert stale.json("report", RACK, "rack.md") == {"rack": RACK, "path": "rack.md"}
+    assert stale.json("report", RACK, "-o", "rack.md") == {"rack": RACK, "path": "rack.md"}
     assert Path("rack.md").read_text().startswith(f"# {RACK}\n")
 
 
 def test_report_writes_nothing_it_has_no_name_for(stale: Terminal) -> None:
-    stale("report", RACK, "rack.pdf", code=2)
+    stale("report", RACK, "-o", "rack.pdf", code=2)
     assert "must end with .html or .md" in stale.err
-    stale("report", "vit/vit-x", "rack.html", code=1)
+    stale("report", "vit/vit-x", "-o", "rack.html", code=1)
     assert "Did you mean vit/vit-l?" in stale.err
     assert [*Path().glob("rack.*")] == []
 

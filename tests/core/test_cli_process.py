@@ -278,7 +278,7 @@ def test_help_loads_nothing_that_only_a_command_needs(cellar: Cellar) -> None:
         (["show", A, "--json"], set()),
         (["check", "."], {"cellar_core.check"}),
         (["pull", A, "model"], {"fsspec"}),
-        (["report", RACK, "rack.html"], {"jinja2"}),
+        (["report", RACK, "-o", "rack.html"], {"jinja2"}),
     ],
     ids=str,
 )

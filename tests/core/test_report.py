@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import re
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import example, given
@@ -13,10 +14,10 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from cellar_core import Cellar
-from cellar_core.layout import record
-from cellar_core.ref import Ref
-from cellar_core.report import _table, changes, markdown, numbers, printable, read, tree
-from tests.core.helpers import Bench
+from cellar_core.layout import parse_record, record
+from cellar_core.ref import Model, Ref
+from cellar_core.report import _table, changes, markdown, numbers, printable, read, read_model, tree
+from tests.core.helpers import Bench, Watched, caller
 
 RACK = "vit/vit-l"
 HOSTILE = (
@@ -125,6 +126,53 @@ def test_a_record_that_cannot_be_read_is_an_error_of_its_version_only(bench: Ben
     assert "schema 99" in lines[1]
     assert "base 1.1" in lines[2]
     assert "schema 99" in cells(markdown(bench.cellar, RACK))[-1][3]
+
+
+def reads(cellar: Cellar, look: Callable[[Cellar], object]) -> set[str]:
+    """Which records are read."""
+    store = Watched(cellar.store)
+    look(caller(cellar, store))
+    keys = (parse_record(key) for method, key in store.asked if method == "read")
+    return {f"{ref.project} {ref.version}" for ref, yank in filter(None, keys) if not yank}
+
+
+def test_no_more_records_are_read_than_are_asked_for_and_those_that_matter_come_first(bench: Bench) -> None:
+    base = bench.base(bump="major")
+    for name in ("projectA", "projectB"):
+        for _ in range(3):
+            bench.project(base, name=name)
+    bench.cellar.alias(f"{RACK}/projectB", "production", "1.0.1")
+    first = {"projectA 1.0.3", "projectB 1.0.3", "projectB 1.0.1"}
+    assert reads(bench.cellar, lambda cellar: read(cellar, RACK, most=3)) == first
+    second = first | {"base 1.0"}
+    assert reads(bench.cellar, lambda cellar: read(cellar, RACK, most=4)) == second
+    assert reads(bench.cellar, lambda cellar: read(cellar, RACK, most=6)) == {
+        *second,
+        "projectA 1.0.2",
+        "projectB 1.0.2",
+    }
+    assert len(reads(bench.cellar, lambda cellar: read(cellar, RACK))) == 7
+    there = read(bench.cellar, RACK, most=1)
+    assert [str(one.ref) for one in there.versions] == [
+        str(one.ref) for one in read(bench.cellar, RACK).versions
+    ]
+    assert sum(one.record is not None for one in there.versions) == 1
+
+
+def test_markdown_reads_the_records_that_it_shows(bench: Bench) -> None:
+    base = bench.base(bump="major")
+    for accuracy in (0.1, 0.2, 0.3):
+        bench.project(base, metrics={"accuracy": accuracy})
+    shown = {"base 1.0", "projectA 1.0.2", "projectA 1.0.3"}
+    assert reads(bench.cellar, lambda cellar: markdown(cellar, RACK)) == shown
+    assert "accuracy 0.2 → 0.3" in cells(markdown(bench.cellar, RACK))[1]
+
+
+def test_a_model_is_read_alone(bench: Bench) -> None:
+    bench.project(bench.base(bump="major"))
+    model = Model(f"{RACK}/projectA")
+    assert reads(bench.cellar, lambda cellar: read_model(cellar, model)) == {"projectA 1.0.1"}
+    assert read_model(bench.cellar, model) == read(bench.cellar, RACK).of(model)
 
 
 def test_what_others_wrote_is_neither_obeyed_nor_rendered(bench: Bench) -> None:

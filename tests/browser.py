@@ -7,17 +7,18 @@ import json
 import shutil
 import subprocess
 import time
+import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
 import pytest
 from websockets.sync.client import connect
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 QUIET: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 WAIT = 60.0
 """How many seconds the browser may take for what takes it one or two."""
 
@@ -30,6 +31,8 @@ class Browser:
 
     Attributes:
         complaints: What it wrote to its console, such as what a page's policy made it refuse.
+        requests: The addresses that it asked for.
+        dialogs: What a page's script said in a dialog, which is closed at once.
     """
 
     def __init__(self, profile: Path) -> None:
@@ -37,6 +40,8 @@ class Browser:
         if found is None:
             pytest.skip("there is no Chromium")  # on Debian: apt-get install chromium
         self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.dialogs: list[str] = []
         self._profile = profile
         self._command = [
             found,
@@ -70,7 +75,8 @@ class Browser:
         port = self._profile / "DevToolsActivePort"
         for _ in range(int(WAIT / 0.1)):
             if port.exists() and (lines := port.read_text().splitlines()):
-                targets = httpx.get(f"http://127.0.0.1:{lines[0]}/json", timeout=WAIT, trust_env=False).json()
+                with DIRECT.open(f"http://127.0.0.1:{lines[0]}/json", timeout=WAIT) as answer:
+                    targets = json.load(answer)
                 for target in targets:
                     if target["type"] == "page":
                         return str(target["webSocketDebuggerUrl"])
@@ -79,20 +85,48 @@ class Browser:
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Call a method of the protocol, such as `Page.navigate`."""
-        self._calls += 1
-        self._socket.send(json.dumps({"id": self._calls, "method": method, "params": params}))
+        number = self._send(method, params)
         while True:
             message = json.loads(self._socket.recv(WAIT))
-            if message.get("method") == "Log.entryAdded":
-                self.complaints.append(message["params"]["entry"]["text"])
-            if message.get("id") == self._calls:
+            if "method" in message:
+                self._hear(message["method"], message["params"])
+            elif message["id"] == number:
                 assert "error" not in message, message
                 result: dict[str, Any] = message["result"]
                 return result
 
+    def _send(self, method: str, params: dict[str, Any]) -> int:
+        self._calls += 1
+        self._socket.send(json.dumps({"id": self._calls, "method": method, "params": params}))
+        return self._calls
+
+    def _hear(self, event: str, params: dict[str, Any]) -> None:
+        if event == "Log.entryAdded":
+            self.complaints.append(params["entry"]["text"])
+        elif event == "Network.requestWillBeSent":
+            self.requests.append(params["request"]["url"])
+        elif event == "Page.javascriptDialogOpening":
+            self.dialogs.append(params["message"])
+            self._send(
+                "Page.handleJavaScriptDialog", {"accept": False}
+            )  # until then the page answers nothing
+
     def run(self, expression: str) -> Any:
-        """The value of an expression in JavaScript."""
-        return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+        """The value of an expression in JavaScript, or what it promises."""
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def press(self, key: str, code: int) -> None:
+        """Press a key, such as `Tab`, whose number on a keyboard is *code*; a key of one letter writes it."""
+        text = {"text": key} if len(key) == 1 else {}
+        for what in ("keyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=what, key=key, windowsVirtualKeyCode=code, **text)
+            text = {}
+
+    def write(self, text: str) -> None:
+        """Write where the focus is, as a keyboard would, but at once."""
+        self.call("Input.insertText", text=text)
 
     def open(self, url: str, ready: str = "true") -> None:
         """Go to an address, and wait until it is loaded and *ready* (JavaScript) is true."""
@@ -110,8 +144,8 @@ class Browser:
             f"not true: {expression}; the page shows {self.run('document.body.innerText')!r}"
         )
 
-    def look(self, width: int, height: int, *, dark: bool = False) -> None:
-        """Set the size of the window, and whether its user likes it dark."""
+    def look(self, width: int, height: int, *, dark: bool = False, paper: bool = False) -> None:
+        """Set the size of the window, whether its user likes it dark, and whether it is as on paper."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -120,7 +154,7 @@ class Browser:
             mobile=False,
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.call("Emulation.setEmulatedMedia", media="print" if paper else "", features=[scheme])
 
     def cookie(self, url: str, name: str, value: str) -> None:
         """Set a cookie."""
