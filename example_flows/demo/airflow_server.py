@@ -31,6 +31,8 @@ COMPONENTS: dict[str, tuple[str, ...]] = {
     "dag-processor": ("dag-processor",),
     "triggerer": ("triggerer", "--skip-serve-logs"),
 }
+ANSWER = 60.0
+"""Seconds that one answer may take. Some load every provider first, which is ten on an idle machine."""
 USERS = {"admin": "admin", "viewer": "viewer"}  # name: role
 
 
@@ -43,6 +45,7 @@ class AirflowServer:
         env: environment variables for every component, e.g. `CELLAR_URL`, `PYTHONPATH` or `AIRFLOW_CONN_…`;
             an `AIRFLOW__…` here wins over what is set by default.
         python: interpreter that has Airflow installed.
+        prefix: what precedes every path of its address, such as `/airflow`, as behind a proxy that it shares.
 
     Example:
         with AirflowServer(Path("build/airflow"), Path("dags"), env={"CELLAR_URL": "file:///srv/cellar"}) as airflow:
@@ -51,17 +54,23 @@ class AirflowServer:
     """
 
     def __init__(
-        self, home: Path, dags: Path, *, env: Mapping[str, str] | None = None, python: str = sys.executable
+        self,
+        home: Path,
+        dags: Path,
+        *,
+        env: Mapping[str, str] | None = None,
+        python: str = sys.executable,
+        prefix: str = "",
     ) -> None:
         self.home = home.absolute()
         self.dags = dags.absolute()
         self.python = python
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://127.0.0.1:{self.port}{prefix}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.passwords = {user: secrets.token_urlsafe(16) for user in USERS}
         self._tokens: dict[str, str] = {}
-        self._client = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+        self._client = httpx.Client(base_url=self.url, timeout=ANSWER, trust_env=False)
         self.env = {**os.environ, **self._settings(), **(env or {})}
 
     def _settings(self) -> dict[str, str]:
@@ -197,29 +206,33 @@ class AirflowServer:
     def _request(self, method: str, path: str, user: str | None, **kwargs: Any) -> Any:
         headers = {"Authorization": f"Bearer {self.token(user)}"} if user else {}
         for pause in (0.5, 1, 2, 4, None):
-            response = self._client.request(method, f"/api/v2/{path}", headers=headers, **kwargs)
+            response = self._send(method, f"/api/v2/{path}", headers=headers, **kwargs)
             # SQLite turns away one of two writers at once ("database is locked"); nothing was done then.
             if response.status_code != httpx.codes.INTERNAL_SERVER_ERROR or pause is None:
                 break
             time.sleep(pause)
         if response.is_error:
-            log = (
-                tail(self.log_file("api-server").read_text(errors="replace"))
-                if response.is_server_error
-                else ""
-            )
+            log = self._log() if response.is_server_error else ""
             raise RuntimeError(
                 f"{method} {path}: {response.status_code} {response.text[:500]}\n{log}".rstrip()
             )
         return response.json() if response.content else None
 
+    def _send(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+        try:
+            return self._client.request(method, path, **kwargs)
+        except httpx.TransportError as error:  # it may have been done, so only a person may ask again
+            raise RuntimeError(f"{method} {path}: no answer ({error!r})\n{self._log()}") from error
+
+    def _log(self) -> str:
+        return tail(self.log_file("api-server").read_text(errors="replace"))
+
     def token(self, user: str = "admin") -> str:
         """A bearer token for one of `USERS`."""
         if user not in self._tokens:
             body = {"username": user, "password": self.passwords[user]}
-            self._tokens[user] = (
-                self._client.post("/auth/token", json=body).raise_for_status().json()["access_token"]
-            )
+            answer = self._send("POST", "/auth/token", json=body).raise_for_status()
+            self._tokens[user] = answer.json()["access_token"]
         return self._tokens[user]
 
     # --- what is seen -------------------------------------------------------------------------------------
