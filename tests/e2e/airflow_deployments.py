@@ -1,4 +1,4 @@
-"""What an Airflow can run on: SQLite; PostgreSQL, for two schedulers; that with Celery and Redis, for two workers."""
+"""What an Airflow can run on: SQLite; PostgreSQL, for two schedulers; that, and Celery with Redis, for two workers."""
 
 from __future__ import annotations
 
@@ -29,11 +29,14 @@ def on_sqlite() -> Iterator[Deployment]:
     yield Deployment()
 
 
+SECOND_SCHEDULER = {"scheduler-two": COMPONENTS["scheduler"]}
+
+
 @contextmanager
 def with_two_schedulers() -> Iterator[Deployment]:
     with postgresql() as address:
         settings = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{address}"}
-        yield Deployment(settings, {"scheduler-two": COMPONENTS["scheduler"]})
+        yield Deployment(settings, SECOND_SCHEDULER)
 
 
 @contextmanager
@@ -47,13 +50,11 @@ def with_celery() -> Iterator[Deployment]:
             "AIRFLOW__CELERY__RESULT_BACKEND": f"db+postgresql+psycopg2://{address}",
         }
         worker = ("celery", "worker", "--skip-serve-logs", "--concurrency", "2")
-        yield Deployment(
-            settings,
-            {
-                f"worker-{name}": (*worker, "--celery-hostname", name, "--pid", f"{directory}/{name}.pid")
-                for name in ("one", "two")
-            },
-        )
+        workers = {
+            f"worker-{name}": (*worker, "--celery-hostname", name, "--pid", f"{directory}/{name}.pid")
+            for name in ("one", "two")
+        }
+        yield Deployment(settings, SECOND_SCHEDULER | workers)
 
 
 DEPLOYMENTS: dict[str, Callable[[], AbstractContextManager[Deployment]]] = {

@@ -1,6 +1,7 @@
 """The long form of test_airflow_faults.py: whatever is lost, each project ends on the newest base exactly once.
 
-Everything happens on three Airflows: on SQLite, on PostgreSQL with two schedulers, and on Celery with two workers.
+Everything happens on three Airflows: on SQLite; on PostgreSQL with two schedulers; and on both with Celery and two
+workers.
 That takes many minutes, and what `airflow_deployments.py` names, so the normal suite leaves it out:
 
     make test-airflow-e2e
@@ -19,7 +20,14 @@ import pytest
 
 from example_flows.demo.airflow_server import COMPONENTS, AirflowServer
 from tests.e2e.airflow_deployments import DEPLOYMENTS, Deployment
-from tests.e2e.airflow_rack import ONCE, RackOnAirflow, airflow, make_racks
+from tests.e2e.airflow_rack import (
+    ONCE,
+    RackOnAirflow,
+    airflow,
+    component_of,
+    kill_with_all_that_it_runs,
+    make_racks,
+)
 from tests.e2e.test_airflow_faults import (
     test_a_bump_in_another_process,
     test_a_burst_of_five_bumps,
@@ -48,7 +56,9 @@ def directory(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="module")
 def racks(directory: Path) -> dict[str, RackOnAirflow]:
-    return make_racks(directory, "bumped", "killed", "burst", "unwatched", "paused", "failing", "orphaned")
+    return make_racks(
+        directory, "bumped", "killed", "burst", "unwatched", "paused", "failing", "orphaned", "celery"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +66,7 @@ def server(
     deployment: Deployment, directory: Path, racks: dict[str, RackOnAirflow]
 ) -> Iterator[AirflowServer]:
     with patch.dict(COMPONENTS, deployment.components), airflow(directory, **deployment.settings) as running:
-        running.wait_for_dag("faults-orphaned")
+        running.wait_for_dag("faults-celery")
         yield running
 
 
@@ -70,7 +80,6 @@ def test_the_triggerer_is_killed_between_the_bump_and_its_event(
     assert server.runs(rack.dag_id) == []
     server.spawn("triggerer")
     rack.wait(server)
-    print(f"\nregistered to training, with the triggerer killed in between: {rack.reaction('1.1'):.1f} s")
     assert rack.trainings() == {"1.1": ONCE}
 
 
@@ -99,7 +108,10 @@ def test_a_trainer_fails_twice_and_then_works(server: AirflowServer, racks: dict
 def test_a_scheduler_is_killed_while_it_trains(
     server: AirflowServer, racks: dict[str, RackOnAirflow]
 ) -> None:
-    """With the LocalExecutor its tasks lose their supervisor, but may live on, and finish beside their successors."""
+    """With the LocalExecutor its tasks lose their supervisor, but may live on, and finish beside their successors.
+
+    With Celery they are not the scheduler's, and nothing is trained twice.
+    """
     rack = racks["orphaned"]
     rack.hold()
     rack.bump("base two")
@@ -108,5 +120,27 @@ def test_a_scheduler_is_killed_while_it_trains(
     server.spawn("scheduler")
     rack.release()
     rack.wait(server)
+    most = 1 if server.env["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor" else 2
     assert set(rack.trainings()) == {"1.1"}
-    assert max(rack.trainings()["1.1"].values()) <= 2
+    assert max(rack.trainings()["1.1"].values()) <= most
+
+
+@pytest.mark.parametrize("deployment", ["celery"], indirect=True)
+def test_a_celery_worker_is_lost_with_all_that_it_runs(
+    server: AirflowServer, racks: dict[str, RackOnAirflow]
+) -> None:
+    """The other one takes its work."""
+    rack = racks["celery"]
+    rack.hold()
+    rack.bump("base two")
+    began = rack.wait_for_trainings(server, "1.1")
+    workers = {one.name.partition("@")[0]: component_of(server, one) for one in began}
+    lost = workers["projectA"]
+    assert lost.startswith("worker-")
+    kill_with_all_that_it_runs(server, lost)
+    rack.release()
+    rack.wait(server)
+    assert rack.trainings() == {
+        "1.1": {project: 2 if worker == lost else 1 for project, worker in workers.items()}
+    }
+    server.spawn(lost)

@@ -165,6 +165,7 @@ class RackOnAirflow:
             assert made == [f"{newest}.1"]
         assert not self.cellar.plan(self.rack)
         assert {run["run_type"] for run in airflow.runs(self.dag_id)} == {"asset_triggered"}
+        print(f"\n{self.rack}: from {newest} registered to its training {self.reaction(newest):.1f} s")
 
     def wait_for_trainings(self, airflow: AirflowServer, base: str, count: int = len(PROJECTS)) -> list[Path]:
         """Until so many trainings onto a base have begun."""
@@ -187,6 +188,27 @@ def kill_worker(training: Path) -> None:
         os.kill(task, signal.SIGKILL)  # and that how the training did; it leads no group in each release
     with suppress(ProcessLookupError):
         os.killpg(process, signal.SIGKILL)
+
+
+def component_of(airflow: AirflowServer, training: Path) -> str:
+    """The component of an Airflow that a training descends from, such as its Celery worker."""
+    names = {process.pid: name for name, process in airflow.processes.items()}
+    process = int(training.read_text())
+    while process not in names:
+        process = parent(process)
+    return names[process]
+
+
+def kill_with_all_that_it_runs(airflow: AirflowServer, component: str) -> None:
+    """End a component with SIGKILL, and every process that it or one of those has started."""
+    family = [airflow.processes[component].pid]
+    for process in family:
+        for thread in Path(f"/proc/{process}/task").iterdir():
+            family += map(int, (thread / "children").read_text().split())
+    airflow.kill(component)
+    for process in family:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
 
 def parent(process: int) -> int:

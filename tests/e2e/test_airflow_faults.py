@@ -35,7 +35,6 @@ def test_a_bump_in_another_process(
     rack.bump("base two")
     rack.wait(server)
     assert rack.trainings() == {"1.1": ONCE}
-    print(f"\nregistered to training: {rack.reaction('1.1'):.1f} s")
     record_property("reaction_seconds", rack.reaction("1.1"))
 
 
