@@ -143,6 +143,15 @@ def test_form_and_button_in_airflow(world: World) -> None:
     assert world.airflow.post("connections/test", body)["status"] is False
 
 
+def test_airflow_shows_no_secret_of_a_connection_that_it_keeps(world: World) -> None:
+    """Not even to an admin, who edits it in the form."""
+    extra = {"storage_options": {"anon": False}, "secret_storage_options": '{"secret": "hidden-kept"}'}
+    body = {"connection_id": "kept", "conn_type": "cellar", "host": "s3://models/cellar"}
+    world.airflow.post("connections", {**body, "extra": json.dumps(extra)})
+    shown = world.airflow.get("connections/kept")
+    assert json.loads(shown["extra"]) == {**extra, "secret_storage_options": "***"}
+
+
 def test_repr_of_a_hook_shows_no_option(monkeypatch: pytest.MonkeyPatch, cellar: Cellar) -> None:
     connection(monkeypatch, host=cellar.url)
     hook = CellarHook()

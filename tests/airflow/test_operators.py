@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cellar_airflow import RegisterModel, RetrainFromBase
+from cellar_core.payload import TEMPORARY
 
 if TYPE_CHECKING:
     from tests.airflow.conftest import World
@@ -140,18 +141,26 @@ def test_an_alias_follows_what_has_succeeded(world: World) -> None:
 def test_the_end_of_a_task_is_the_end_of_all_that_it_started(
     world: World, tmp_path: Path, dag_id: str
 ) -> None:
-    """A person marks it as failed, or its `execution_timeout` is over."""
+    """A person marks it as failed, or its `execution_timeout` is over; what it had fetched and written goes too."""
     world.base("ops/kill")
+    before = scratches(world)
     pid_file = tmp_path / "pid"
     run_id = world.start(dag_id, pid_file=str(pid_file))
     world.airflow.wait_for(lambda: pid_file.exists() and pid_file.read_text(), 60, "the training to begin")
     child = int(pid_file.read_text())
+    assert len(scratches(world) - before) == 1
     if dag_id == "long_training":
         world.airflow.patch(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/train", {"new_state": "failed"})
     world.airflow.wait_for(lambda: not alive(child), 40, "the training's child to end")
     state, tasks = world.finished(dag_id, run_id)
     assert state == tasks["train"]["state"] == "failed"
     assert world.versions("ops/kill") == {"base": ["0.1"]}
+    world.airflow.wait_for(lambda: scratches(world) <= before, 20, "its directories to go")
+
+
+def scratches(world: World) -> set[Path]:
+    """Where trainings take place: on the disk of the cellar."""
+    return {*(world.directory / "cellar").rglob(f"{TEMPORARY}*")}
 
 
 def alive(pid: int) -> bool:

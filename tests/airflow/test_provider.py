@@ -57,11 +57,16 @@ def test_airflow_lists_the_provider_and_what_it_brings(world: World) -> None:
     """On the command line, and in what the form for a new connection is made of."""
     assert "cellar-flows" in world.airflow.cli("providers", "list", "--output", "plain")
     assert world.airflow.cli("config", "get-value", "cellar", "reannounce_interval").split()[-1] == "600"
-    fields = next(
-        form["extra_fields"]
+    form = next(
+        form
         for form in world.airflow.get("../../ui/connections/hook_meta")
         if form["connection_type"] == "cellar"
     )
+    shown = form["standard_fields"]
+    assert (shown["host"]["title"], shown["host"]["hidden"]) == ("Cellar URL", False)
+    hidden = {name for name, field in shown.items() if field and field["hidden"]}
+    assert hidden == {"url_schema", "login", "password", "port"}
+    fields = form["extra_fields"]
     assert list(fields) == ["storage_options", "secret_storage_options", "storage_conn_id", "read_only"]
     assert [name for name, field in fields.items() if field["schema"].get("format") == "password"] == [
         "secret_storage_options"

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
+from cellar_core import RetrainJob
+
 if TYPE_CHECKING:
     from tests.airflow.conftest import World
 
@@ -83,6 +87,35 @@ def test_a_dead_workers_place_is_free_again_after_the_next_bump(world: World) ->
     assert state == "success"
     assert "reb/overtaken/hasty: its rebuild is lost" in world.log(tasks["rebuild_projects.plan"])
     assert world.xcom(tasks["rebuild_projects.report"]) == ["reb/overtaken/hasty/1.2.1"]
+
+
+def test_another_run_has_the_work(world: World) -> None:
+    """It took the work after the plan: the task is skipped, trains nothing, and the run is green."""
+    stale(world, "reb/gated", "first", "second")
+    world.airflow.post("pools", {"name": "gate", "slots": 0})
+    run_id = world.start("gated")
+    plan = "rebuild_projects.plan"
+    world.airflow.wait_for(lambda: world.tasks("gated", run_id)[plan]["state"] == "success", 90, "the plan")
+    for todo in world.cellar.plan("reb/gated").rebuilds:
+        with pytest.raises(KeyboardInterrupt):
+            world.cellar.rebuild(todo, interrupted, holder="another Airflow", last_try=False)
+    world.airflow.patch("pools/gate", {"pool": "gate", "slots": 2, "include_deferred": False})
+    state, tasks = world.finished("gated", run_id)
+    assert state == "success"
+    assert {task["pool"] for name, task in tasks.items() if "rebuild[" in name} == {"gate"}
+    assert {name: task["state"] for name, task in tasks.items()} == {
+        plan: "success",
+        "rebuild_projects.rebuild[0]": "skipped",
+        "rebuild_projects.rebuild[1]": "skipped",
+        "rebuild_projects.report": "skipped",
+    }
+    assert "another Airflow has the work since" in world.log(tasks["rebuild_projects.rebuild[0]"])
+    assert world.versions("reb/gated") == {"base": ["1.0", "1.1"], "first": ["1.0.1"], "second": ["1.0.1"]}
+
+
+def interrupted(job: RetrainJob) -> None:
+    """A training that somebody is at, as far as anybody can tell."""
+    raise KeyboardInterrupt
 
 
 def test_airflows_own_retry_goes_on_with_the_same_attempt(world: World) -> None:

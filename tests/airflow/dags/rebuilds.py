@@ -40,6 +40,11 @@ def overtaken():
 
 
 @dag(schedule=None)
+def gated():
+    rebuild_projects("reb/gated", train=train, pool="gate")
+
+
+@dag(schedule=None)
 def retried():
     rebuild_projects("reb/retried", train=train, retries=1, retry_delay=timedelta(seconds=1))
 
@@ -71,6 +76,7 @@ def also_told_of_known():
 
 
 also_told_of_known()
+gated()
 mixed()
 overtaken()
 retried()
