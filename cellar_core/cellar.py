@@ -17,6 +17,8 @@ from cellar_core.alias import AliasEntry
 from cellar_core.attempt import Attempt
 from cellar_core.catalog import Catalog
 from cellar_core.choose import NoSuchVersion
+from cellar_core.copy import Copied
+from cellar_core.copy import copy as copy_racks
 from cellar_core.doctor import Diagnosis, examine
 from cellar_core.errors import CellarError, listing
 from cellar_core.gc import Collected
@@ -685,6 +687,36 @@ class Cellar:
             names.require_rack(self.store, rack := Rack(rack))
         refs, now = [Ref(ref) for ref in void], now or datetime.now(UTC)
         return gc.collect(self.store, rack, now=now, patience=patience, void=refs, dry_run=dry_run)
+
+    def copy(
+        self,
+        target: Cellar | str | os.PathLike[str],
+        racks: Iterable[Rack | str] | None = None,
+        *,
+        callback: Callback | None = None,
+    ) -> Copied:
+        """Copy racks into another cellar, on whichever store; what is there is skipped, so it may be killed and rerun.
+
+        Versions keep their numbers, digests and lineage, and who made them and when; aliases, yanks and approvals are
+        copied too. What only tells of work here is not: the logs of rebuilds, and uploads that go on. The target keeps
+        an id of its own, so that an orchestrator does not take its rebuilds for those of this cellar.
+
+        Args:
+            target: The other cellar; one is made at a URL where none is.
+            racks: Which racks; all of them if None.
+            callback: Fsspec's, told how many bytes are done; lines in the log every few seconds if None.
+
+        Raises:
+            CopyConflict: The target has other content at a number that is used here; nothing was written, unless it
+                was registered there meanwhile.
+            CopyIncomplete: Some versions' files are missing here, or not what was registered; all others were copied.
+            NoSuchRack: There is no such rack.
+        """
+        other = target if isinstance(target, Cellar) else Cellar.init(target)
+        chosen = self.racks() if racks is None else sorted({Rack(rack) for rack in racks})
+        for rack in chosen:
+            names.require_rack(self.store, rack)
+        return copy_racks(self.store, other.store, chosen, origin=self.id, progress=Progress(callback))
 
     def doctor(self) -> Diagnosis:
         """Look whether the store keeps its promises, whether all can be read, and what was left behind.

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
 
 from cellar_core import layout
 from cellar_core.cache import Cache
-from cellar_core.digest import algorithm, digest_stream
+from cellar_core.digest import algorithm, digest_stream, hasher
 from cellar_core.errors import CellarError, listing
 from cellar_core.payload import TEMPORARY, at_once
 from cellar_core.record import FileEntry, Record
 from cellar_core.store import Store
 
-__all__ = ["PayloadCorrupt", "PayloadMissing", "TargetExists", "pull", "verify"]
+__all__ = ["PayloadCorrupt", "PayloadMissing", "TargetExists", "pull", "verified", "verify"]
 
 
 class PayloadMissing(CellarError):
@@ -93,13 +93,31 @@ def _copy(
 def _check(
     store: Store, record: Record, entry: FileEntry, on_bytes: Callable[[int], object]
 ) -> PayloadMissing | PayloadCorrupt | None:
-    key = layout.payload(record.ref) + entry.path
-    pieces = _told(record, entry, store.chunks(key, entry.size), on_bytes)
     try:
-        _compare(record, entry, digest_stream(pieces, algorithm(entry.digest)))
+        for _ in verified(store, record, entry, on_bytes):
+            pass
     except (PayloadMissing, PayloadCorrupt) as error:
         return error
     return None
+
+
+def verified(
+    store: Store, record: Record, entry: FileEntry, on_bytes: Callable[[int], object]
+) -> Generator[bytes, None, None]:
+    """The bytes of a stored file, piece by piece; raises PayloadMissing, or at their end PayloadCorrupt.
+
+    So whoever uses them must be able to let go of what is written when that is raised.
+    """
+    name, done = algorithm(entry.digest), 0
+    state = hasher(name)
+    for piece in _told(
+        record, entry, store.chunks(layout.payload(record.ref) + entry.path, entry.size), on_bytes
+    ):
+        state.update(piece)
+        yield piece
+        if (done := done + len(piece)) > entry.size:
+            break
+    _compare(record, entry, f"{name}:{state.hexdigest()}")
 
 
 def _compare(record: Record, entry: FileEntry, found: str) -> None:

@@ -161,9 +161,7 @@ def _survey(store: Store, rack: Rack | None) -> _State:
         settled = Catalog(store.find(layout.records(rack))).settled
         rest = [ref for ref in taken if ref not in settled]
         claims = dict(zip(rest, pool.map(lambda ref: _claim(store, ref), rest), strict=True))
-        open_ = {
-            ref: one for ref, one in claims.items() if isinstance(one, Claim) and one.identity != SKIPPED
-        }
+        open_ = {ref: one for ref, one in claims.items() if isinstance(one, Claim) and one.is_work}
         void = [ref for ref, size in settled.items() if size <= TOMBSTONE_MOST]
         partials = _sizes(store.partials(layout.payload(rack)))
         places = [*open_, *void]

@@ -24,6 +24,7 @@ __all__ = [
     "config",
     "entry",
     "entry_number",
+    "log_of",
     "name",
     "parse_alias",
     "parse_approval",
@@ -36,6 +37,7 @@ __all__ = [
     "probe",
     "probes",
     "rack",
+    "rack_file",
     "rebuild_log",
     "rebuild_logs",
     "record",
@@ -54,6 +56,11 @@ _RECORDS = f"{ROOT}/records/"
 def config(of: Rack) -> str:
     """The rack's rules and policy; the only file that may change."""
     return f"{of}/config.toml"
+
+
+def rack_file(of: Rack, name: str) -> str:
+    """A file beside the projects of a rack, such as its ``README.md``."""
+    return f"{of}/{name}"
 
 
 def payload(of: Ref | Rack | None) -> str:
@@ -215,3 +222,12 @@ def entry_number(key: str) -> int | None:
     """The number of a log entry, from its key; None for a foreign file."""
     match = re.search(r"([0-9]{6})\.json$", key)
     return int(match[1]) if match else None
+
+
+def log_of(key: str) -> str:
+    """The numbered log that an entry's key is of; the key without its number.
+
+    >>> log_of(entry("log/", 7))
+    'log/'
+    """
+    return re.sub(r"[0-9]{6}\.json$", "", key)

@@ -12,7 +12,16 @@ from cellar_core.record import Unreadable, who
 from cellar_core.ref import Model, Rack
 from cellar_core.store import Store
 
-__all__ = ["NameTaken", "NoSuchRack", "create_rack", "keep_spelling", "racks", "require_rack"]
+__all__ = [
+    "NameTaken",
+    "NoSuchRack",
+    "create_rack",
+    "is_rack",
+    "keep_spelling",
+    "racks",
+    "refuse_spelling",
+    "require_rack",
+]
 
 
 class NameTaken(CellarError):
@@ -32,19 +41,26 @@ def _racks(store: Store, prefix: str) -> list[Rack]:
     return sorted(filter(None, map(layout.parse_rack, store.find(prefix))))
 
 
-def create_rack(store: Store, rack: Rack) -> bool:
-    """Make *rack* and its ``config.toml``; returns whether it is new.
+def is_rack(store: Store, rack: Rack) -> bool:
+    """Whether *rack* exists.
 
     Raises:
-        NameTaken: A rack lies above or below it: ``vit`` and ``vit/vit-l`` cannot both be racks.
+        NameTaken: It cannot: a rack lies above or below it; ``vit`` and ``vit/vit-l`` cannot both be racks.
     """
     akin = _racks(store, f"{layout.RACKS}{str(rack).partition('/')[0]}")
     if rack in akin:
-        return False
+        return True
     if above := [one for one in akin if one in rack.parents]:
         raise NameTaken(f"{rack} would lie below rack {above[0]}; choose another name")
     if below := [one for one in akin if rack in one.parents]:
         raise NameTaken(f"{rack} would lie above rack {listing(below)}; choose another name")
+    return False
+
+
+def create_rack(store: Store, rack: Rack) -> bool:
+    """Make *rack* and its ``config.toml``; returns whether it is new. Raises NameTaken, see is_rack."""
+    if is_rack(store, rack):
+        return False
     _spell(store, layout.name(rack.base), str(rack.base))
     store.create(layout.config(rack), TEMPLATE.format(rack=rack).encode())
     facts = {"schema": 1, "rack": str(rack), "by": who(), "nonce": uuid.uuid4().hex}
@@ -65,13 +81,24 @@ def keep_spelling(store: Store, model: Model) -> None:
     _spell(store, layout.name(model), str(model))
 
 
+def refuse_spelling(store: Store, model: Model) -> None:
+    """Raise NameTaken if *model* has another spelling; nothing is written."""
+    key = layout.name(model)
+    if (data := store.read(key)) is not None:
+        _compare(data, key, str(model))
+
+
 def _spell(store: Store, key: str, name: str) -> None:
     data = store.read(key)
     if data is None:
         ours = json.dumps({"schema": 1, "name": name}).encode()
         data = ours if store.create(key, ours) else store.read(key)
+    _compare(data or b"", key, name)
+
+
+def _compare(data: bytes, key: str, name: str) -> None:
     try:
-        spelled = json.loads(data or b"")["name"]
+        spelled = json.loads(data)["name"]
     except (ValueError, KeyError, TypeError):
         raise Unreadable(f"{key} names no model; restore it from a backup") from None
     if spelled != name:

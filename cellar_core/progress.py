@@ -21,7 +21,8 @@ class Progress:
     """Tells *callback* of the bytes that are done, from whichever thread.
 
     What a cellar does has phases, each of which starts again at 0: the callback's hooks are then called once with the
-    keywords ``what`` (a model or a version) and ``verb`` (``digested``, ``sent``, ``fetched`` or ``verified``).
+    keywords ``what`` (a model, a version or a rack) and ``verb`` (``digested``, ``sent``, ``fetched``, ``verified``
+    or ``copied``).
 
     Args:
         callback: A callback of fsspec; None for lines in the log ``cellar_core.progress``, at INFO.

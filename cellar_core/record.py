@@ -202,6 +202,7 @@ class Claim(Stored):
         request: The rebuild that it is for, if it is for one.
         bump: The kind of bump, for a base.
         nonce: Different for each attempt, so that a lost answer can be told from a lost race.
+        copied_from: The id of the cellar that the number was taken in, if it came from there by ``cellar copy``.
     """
 
     identity: str
@@ -210,6 +211,12 @@ class Claim(Stored):
     nonce: str = Field(default_factory=lambda: uuid.uuid4().hex)
     by: str = Field(default_factory=who)
     at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    copied_from: str | None = None
+
+    @property
+    def is_work(self) -> bool:
+        """Whether somebody works here on a version, as long as there is none: not if it was passed over, or copied."""
+        return self.identity != SKIPPED and not self.copied_from
 
 
 class Record(Stored):
