@@ -1,17 +1,21 @@
 # ruff: noqa: ARG001 - `json` is read by Command
-"""The commands that put models into a cellar: ``init``, ``rack``, ``register``."""
+"""The commands that put models into a cellar: ``init``, ``rack``, ``register``, ``copy``."""
 
 from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cellar_core.cli.app import Answer, BadUsage, as_json, command, open_cellar
 from cellar_core.version import Bump
+
+if TYPE_CHECKING:
+    from cellar_core.copy import Copied
 
 PANEL = "Keep"
 
@@ -156,6 +160,52 @@ def register(
             done = cellar.register_base(rack, directory, bump=bump, after=after, callback=callback, **facts)
     first = [f"registered {done.ref}"] if done.created else []
     return Answer(done, lambda: [*first, *done.notices])
+
+
+@command(
+    PANEL,
+    "CELLAR_URL=/srv/cellar cellar copy s3://models/cellar",
+    "cellar copy /backup/cellar vit/vit-l vit/vit-s",
+)
+def copy(
+    ctx: typer.Context,
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="URL", help="The other cellar; it is made if none is there.", show_default=False
+        ),
+    ],
+    racks: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RACK]...", help="All racks if left out.", show_default=False),
+    ] = None,
+    *,
+    json: Annotated[
+        bool, as_json("copied, already, voided: refs; kept: what differs there, and was left")
+    ] = False,
+) -> Answer:
+    """Copy racks elsewhere.
+
+    Into another cellar, on whichever store. Versions keep their numbers, digests and lineage, and who made them
+    and when. What is there is skipped: run it again after it was killed, or daily for a backup.
+
+    If the target has another version at the same number, nothing is copied. Files are verified on their way: a
+    version with a damaged one is left out, all others are copied, and the exit code is 1.
+    """
+    from cellar_core.cli.watch import transfer
+
+    cellar = open_cellar(ctx)
+    with transfer() as callback:
+        done = cellar.copy(target, racks or None, callback=callback)
+    return Answer(done, lambda: _copied(done))
+
+
+def _copied(done: Copied) -> Iterator[str]:
+    yield from (f"copied {ref}" for ref in done.copied)
+    yield from (f"voided {ref}, as it is here" for ref in done.voided)
+    for key in done.kept:
+        yield f"left {key} as it is there: it differs from what is here"
+    yield f"{len(done.copied)} copied, {len(done.already)} were there already"
 
 
 def read_table(path: Path | None) -> dict[str, Any] | None:

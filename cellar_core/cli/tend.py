@@ -1,5 +1,5 @@
 # ruff: noqa: ARG001 - `json` is read by Command
-"""The commands that tend a cellar: ``copy``, ``gc``, ``doctor``."""
+"""The commands that tend a cellar: ``gc``, ``doctor``."""
 
 from __future__ import annotations
 
@@ -15,58 +15,11 @@ from cellar_core.cli.app import Answer, BadUsage, as_json, command, open_cellar
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from cellar_core.copy import Copied
     from cellar_core.doctor import Diagnosis
     from cellar_core.gc import Collected
 
 PANEL = "Tend"
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-
-
-@command(
-    PANEL,
-    "cellar --cellar /srv/cellar copy s3://models/cellar",
-    "cellar copy /backup/cellar vit/vit-l vit/vit-s",
-)
-def copy(
-    ctx: typer.Context,
-    target: Annotated[
-        str,
-        typer.Argument(
-            metavar="URL", help="The other cellar; it is made if none is there.", show_default=False
-        ),
-    ],
-    racks: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[RACK]...", help="All racks if left out.", show_default=False),
-    ] = None,
-    *,
-    json: Annotated[
-        bool, as_json("copied, already, voided: refs; kept: what differs there, and was left")
-    ] = False,
-) -> Answer:
-    """Copy racks elsewhere.
-
-    Into another cellar, on whichever store. Versions keep their numbers, digests and lineage, and who made them
-    and when. What is there is skipped: run it again after it was killed, or daily for a backup.
-
-    If the target has another version at the same number, nothing is copied. Files are verified on their way: a
-    version with a damaged one is left out, all others are copied, and the exit code is 1.
-    """
-    from cellar_core.cli.watch import transfer
-
-    cellar = open_cellar(ctx)
-    with transfer() as callback:
-        done = cellar.copy(target, racks or None, callback=callback)
-    return Answer(done, lambda: _copied(done))
-
-
-def _copied(done: Copied) -> Iterator[str]:
-    yield from (f"copied {ref}" for ref in done.copied)
-    yield from (f"voided {ref}, as it is here" for ref in done.voided)
-    for key in done.kept:
-        yield f"left {key} as it is there: it differs from what is here"
-    yield f"{len(done.copied)} copied, {len(done.already)} were there already"
 
 
 @command(

@@ -745,7 +745,7 @@ def test_after_two_dashes_everything_is_the_commands_own(stale: Terminal) -> Non
 # Help
 
 
-KEEP, FIND = ["init", "rack", "register"], ["ls", "show", "report", "resolve", "pull", "verify"]
+KEEP, FIND = ["init", "rack", "register", "copy"], ["ls", "show", "report", "resolve", "pull", "verify"]
 TRACE = ["log", "explain", "lineage", "diff"]
 DECIDE, TRAIN, TEND = ["plan", "approve", "alias", "yank"], ["retrain", "rebuild"], ["gc", "doctor"]
 FILES = ["check", "docs", "import"]
