@@ -17,9 +17,15 @@ T = TypeVar("T")
 
 
 class Change(BaseModel, Generic[T]):
-    """What something was and what it is; None where it is not there."""
+    """What something was and what it is.
 
-    model_config = ConfigDict(frozen=True)
+    Attributes:
+        before: What it was; None if it was not there.
+        after: What it is; None if it is not there any more.
+    """
+
+    # The class that is made of it for a T has no docstring of its own.
+    model_config = ConfigDict(frozen=True, json_schema_extra={"description": __doc__})
 
     before: T | None
     after: T | None

@@ -36,7 +36,12 @@ class Finding(Value):
 
 
 class Diagnosis(Value):
-    """What was found in the cellar at *url*, in the order in which it was looked at."""
+    """What was found in a cellar.
+
+    Attributes:
+        url: The cellar.
+        findings: What each check found, in the order in which it was looked at.
+    """
 
     url: str
     findings: tuple[Finding, ...]

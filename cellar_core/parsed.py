@@ -89,4 +89,5 @@ class Parsed:
             parse,
             json_schema_input_schema=core_schema.str_schema(),
             serialization=core_schema.to_string_ser_schema(),
+            metadata={"pydantic_js_updates": {"format": cls.__name__}},
         )

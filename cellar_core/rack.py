@@ -142,7 +142,13 @@ class RebuildPolicy(_OurTable):
 
 
 class Hold(_OurTable):
-    """A project that is not to be rebuilt: why, who says so, and until when (UTC if no zone is named)."""
+    """A project that is not to be rebuilt.
+
+    Attributes:
+        reason: Why.
+        owner: Who says so.
+        until: When that ends (UTC if no zone is named); None for never.
+    """
 
     reason: str = ""
     owner: str = ""
@@ -175,7 +181,13 @@ class Hold(_OurTable):
 
 
 class ProjectPolicy(_OurTable):
-    """One ``[projects.X]`` table: a hold, which bases are followed, the recipe of its rebuilds."""
+    """One ``[projects.X]`` table.
+
+    Attributes:
+        hold: Why it is not to be rebuilt, if so.
+        track: Which bases it follows: ``latest``, ``^1``, or a PEP 440 specifier.
+        recipe: What its rebuilds train with; that of its last version if None.
+    """
 
     hold: Hold | None = None
     track: str = "latest"

@@ -111,7 +111,13 @@ class _Value(BaseModel):
 
 
 class FileEntry(_Value):
-    """One file of a version: its path below the version's directory, its size in bytes, its digest."""
+    """One file of a version.
+
+    Attributes:
+        path: Where, below the version's directory.
+        size: Its size in bytes.
+        digest: Its digest, with the name of the algorithm.
+    """
 
     path: str
     size: int = Field(ge=0)
@@ -127,7 +133,12 @@ class FileEntry(_Value):
 
 
 class Parent(_Value):
-    """The base that a project's version was made from, and the digest of that base's files."""
+    """The base that a project's version was made from.
+
+    Attributes:
+        ref: The base.
+        tree: The digest of its files.
+    """
 
     ref: Ref
     tree: Digest
@@ -223,6 +234,7 @@ class Record(Stored):
     """What makes a version exist; immutable.
 
     Attributes:
+        schema: The number of this layout of records.
         ref: The version.
         kind: ``base`` or ``project``.
         identity: Digest of model, base, files, recipe, ``again`` and request: the same identity is the same version.

@@ -28,7 +28,7 @@ def plan(
         str, typer.Argument(metavar="RACK", help="The model family, such as vit/vit-l.", show_default=False)
     ],
     *,
-    json: Annotated[bool, as_json("rack, head, rebuilds, skips")] = False,
+    json: Annotated[bool, as_json("rack, head, rebuilds, skips, overtaken")] = False,
 ) -> Answer:
     """Tell what to rebuild.
 

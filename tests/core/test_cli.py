@@ -4,93 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from cellar_core import Cellar, Model, Plan, Record, Ref, Registered
-from cellar_core.cli import app
 from cellar_core.doctor import Diagnosis
 from cellar_core.gc import Collected
 from cellar_core.layout import claims
 from cellar_core.rebuild import Rebuilt
 from cellar_core.report import RackReport, Sheet, VersionReport
-from tests.core.helpers import Bench, Crash, Watched, blank, caller, write
-
-RACK = "vit/vit-l"
-A, B = f"{RACK}/projectA", f"{RACK}/projectB"
-TRAINERS = """
-import json, sys
-
-def good(job):
-    print("training", job.model.project)
-    job.progress(1, loss=0.25)
-    (job.output_dir / "model.bin").write_text(f"{job.model} {job.base} {job.recipe.facts()}")
-    (job.output_dir / "result.json").write_text(json.dumps({"accuracy": 0.5 + 0.1 * job.base.version.minor}))
-
-def a_fails(job):
-    if job.model.project == "projectA":
-        raise ValueError("no data for [red]A[/red]")
-    good(job)
-
-def leaves(job):
-    sys.exit(0)
-"""
-
-
-class Terminal:
-    """Types commands, and checks their exit codes."""
-
-    def __init__(self) -> None:
-        self.err = ""
-
-    def __call__(self, *words: object, code: int = 0) -> str:
-        """What the command prints; its errors are in ``err``."""
-        result = CliRunner().invoke(app, [str(word) for word in words])
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        self.err = result.stderr
-        assert result.exit_code == code, result.output
-        return result.stdout
-
-    def json(self, *words: object, code: int = 0) -> Any:
-        """What it prints with ``--json``."""
-        return json.loads(self(*words, "--json", code=code))
-
-
-@pytest.fixture
-def term(disk: Cellar, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """A terminal with CELLAR_URL set, in a directory with a blank ``cellar`` and the module ``trainers``."""
-    monkeypatch.setenv("CELLAR_URL", disk.url)
-    Path("trainers.py").write_text(TRAINERS)
-    monkeypatch.syspath_prepend("elsewhere")  # puts sys.path back afterwards
-    return Terminal()
-
-
-@pytest.fixture(scope="module")
-def bumped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cellar in which two projects stand on base 1.0, and there is a base 1.1; to be copied."""
-    place = tmp_path_factory.mktemp("bumped")
-    made = blank(place / "cellar")
-    trainers: dict[str, Any] = {}
-    exec(TRAINERS, trainers)
-    one = write(place / "one", "one", result__json='{"accuracy": 0.9}')
-    two = write(place / "two", "two", result__json='{"accuracy": 0.95}')
-    made.register_base(RACK, one, bump="major")
-    made.retrain(A, trainers["good"])
-    made.retrain(B, trainers["good"])
-    made.register_base(RACK, two, bump="minor")
-    return place
-
-
-@pytest.fixture
-def stale(term: Terminal, bumped: Path) -> Terminal:
-    """The same terminal, where the rack has two projects that are stale."""
-    shutil.copytree(bumped, Path.cwd(), dirs_exist_ok=True)
-    return term
+from tests.core.helpers import Bench, Crash, Watched, caller, write
+from tests.core.terminal import RACK, A, B, Terminal
 
 
 @pytest.fixture
