@@ -26,7 +26,7 @@ SESSION = [
     ("ls", "ls", 0),
     ("ls RACK", f"ls {RACK}", 0),
     ("ls MODEL", f"ls {A}", 0),
-    ("report", f"report {RACK} rack.md", 0),
+    ("report", f"report {RACK} -o rack.md", 0),
     ("resolve", f"resolve {A}@^1", 0),
     ("pull", f"pull {A} model", 0),
     ("verify", f"verify {A}", 0),
