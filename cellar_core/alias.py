@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 from cellar_core import layout
 from cellar_core.log import Entry, append, last_number
-from cellar_core.payload import WORKERS
 from cellar_core.record import Record
 from cellar_core.ref import Model, Ref, alias_name
 from cellar_core.store import Store
@@ -64,9 +61,8 @@ def aliases(store: Store, model: Model) -> dict[str, Ref]:
     found = sorted(
         {parsed[1] for key in store.find(layout.aliases(model)) if (parsed := layout.parse_alias(key))}
     )
-    with ThreadPoolExecutor(WORKERS) as pool:
-        records = pool.map(lambda name: meaning(store, model, name), found)
-        return {name: record.ref for name, record in zip(found, records, strict=True) if record}
+    records = store.each(lambda name: meaning(store, model, name), found)
+    return {name: record.ref for name, record in zip(found, records, strict=True) if record}
 
 
 def history(store: Store, model: Model, name: str) -> list[AliasEntry]:

@@ -22,17 +22,23 @@ class Catalog:
     """
 
     def __init__(self, *listings: Mapping[str, int]) -> None:
-        self._found: dict[Model, dict[Version, tuple[Mapping[str, int], str]]] = defaultdict(dict)
+        self._sizes: dict[Model, Mapping[str, int]] = {}
+        self._found: dict[Model, dict[Version, str]] = {}
         self._yanks: dict[Ref, int] = defaultdict(int)
         for sizes in listings:
+            model = None
             for key in sizes:
                 if (parsed := layout.parse_record(key)) is None:
                     continue
                 ref, yank = parsed
                 if yank:
                     self._yanks[ref] = max(self._yanks[ref], yank)
-                else:
-                    self._found[ref.model][ref.version] = sizes, key
+                    continue
+                if ref.model is not model:  # a listing has one model after the other
+                    model = ref.model
+                    found = self._found.setdefault(model, {})
+                    self._sizes[model] = sizes
+                found[ref.version] = key
 
     @property
     def models(self) -> list[Model]:
@@ -44,9 +50,9 @@ class Catalog:
     def settled(self) -> dict[Ref, int]:
         """The size of what stands at each number: a record or a tombstone; each is looked up."""
         return {
-            model.at(version): sizes[key]
+            model.at(version): self._sizes[model][key]
             for model, found in self._found.items()
-            for version, (sizes, key) in found.items()
+            for version, key in found.items()
         }
 
     def descending(self, model: Model) -> Iterator[Version]:
@@ -60,14 +66,16 @@ class Catalog:
 
     def versions(self, model: Model) -> list[Version]:
         """The committed versions of *model*, ascending, yanked ones too."""
-        return list(self.descending(model))[::-1]
+        sizes, found = self._sizes.get(model, {}), self._found.get(model, {}).items()
+        standing = [version for version, key in found if sizes[key] > TOMBSTONE_MOST]
+        return sorted(standing, key=attrgetter("numbers"))
 
     def __contains__(self, ref: Ref) -> bool:
         return self._stands(ref.model, ref.version)
 
     def _stands(self, model: Model, version: Version) -> bool:
-        sizes, key = self._found.get(model, {}).get(version, (None, ""))
-        return sizes is not None and sizes[key] > TOMBSTONE_MOST
+        key = self._found.get(model, {}).get(version)
+        return key is not None and self._sizes[model][key] > TOMBSTONE_MOST
 
     def yanks(self, ref: Ref) -> int:
         """How many entries the log of a version's yanks has."""

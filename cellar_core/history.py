@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from cellar_core import layout
 from cellar_core.alias import AliasEntry
 from cellar_core.attempt import Attempt
 from cellar_core.log import Entry
-from cellar_core.payload import WORKERS
 from cellar_core.record import TOMBSTONE_MOST, Record, Unreadable
 from cellar_core.ref import Model, Rack
 from cellar_core.store import Store
@@ -40,8 +38,7 @@ class Happening(Value):
 def history(store: Store, place: Rack | Model) -> list[Happening]:
     """What happened to *place*, the oldest first; three or four listings, and a read for each entry."""
     entries = [*_versions(store, place), *_rebuilds(store, place), *_aliases(store, place)]
-    with ThreadPoolExecutor(WORKERS) as pool:
-        found = list(pool.map(lambda entry: _happening(store, *entry), entries))
+    found = store.each(lambda entry: _happening(store, *entry), entries)
     return sorted(found, key=lambda one: (one.at.timestamp() if one.at else 0.0, one.name))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 from cellar_core import layout, names
 from cellar_core.alias import meaning
 from cellar_core.catalog import Catalog
@@ -46,8 +44,7 @@ def record(store: Store, ref: Ref) -> Record:
 def catalog(store: Store, model: Model) -> Catalog:
     """What exists of *model*, and of its base: a project's version stands only as long as its base does."""
     prefixes = dict.fromkeys(layout.records(one) for one in (model, model.rack.base))
-    with ThreadPoolExecutor(len(prefixes)) as pool:
-        return Catalog(*pool.map(store.find, prefixes))
+    return Catalog(*store.each(store.find, prefixes))
 
 
 def yanks(store: Store, ref: Ref) -> int:

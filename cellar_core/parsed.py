@@ -27,7 +27,7 @@ class Parsed:
         if not isinstance(text, (str, type(self))):
             message = f"{type(self).__name__} is made from text such as {self._example!r}, not from {text!r}"
             raise TypeError(message)
-        object.__setattr__(self, "_key", self._parse(str(text)))
+        object.__setattr__(self, "_key", self._parse(text) if isinstance(text, str) else text._key)  # noqa: SLF001
 
     @classmethod
     def _parse(cls, text: str) -> tuple[Any, ...]:
@@ -81,7 +81,7 @@ class Parsed:
 
         def parse(value: Any) -> Parsed:
             try:
-                return cls(value)
+                return value if type(value) is cls else cls(value)
             except TypeError as error:  # which pydantic would not take for a wrong value
                 raise ValueError(str(error)) from None
 

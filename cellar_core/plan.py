@@ -191,6 +191,17 @@ class RackState:
         """The bases that may be built from, ascending."""
         return sorted(set(self.bases) - self.yanked, key=attrgetter("numbers"))
 
+    @cached_property
+    def _followed(self) -> dict[str, tuple[list[BaseVersion], frozenset[tuple[int, ...]]]]:
+        return {}
+
+    def followed(self, track: str) -> tuple[list[BaseVersion], frozenset[tuple[int, ...]]]:
+        """Those of the good bases that *track* follows, ascending, and their numbers; found once for many projects."""
+        if track not in self._followed:
+            bases = [*filter(_follows(track), self.good)]
+            self._followed[track] = bases, frozenset(base.numbers for base in bases)
+        return self._followed[track]
+
     def ref(self, base: BaseVersion) -> Ref:
         """The ref of a base of this rack."""
         return self.rack.base.at(base)
@@ -223,9 +234,8 @@ def want(state: RackState, policy: RackConfig, project: ProjectState, now: datet
 
 def _want(state: RackState, policy: RackConfig, project: ProjectState, now: datetime) -> Want | Skip:
     rules = policy.project(project.model)
-    followed = [*filter(_follows(rules.track), state.good)]
-    bases = {base.numbers for base in followed}
-    standing = (one for one in project.versions - project.yanked if one.numbers[:2] in bases)
+    followed, numbers = state.followed(rules.track)
+    standing = (one for one in project.versions - project.yanked if one.numbers[:2] in numbers)
     current = max(standing, key=attrgetter("numbers"), default=None)
     if not followed:
         return _skip(state, project, current, None, (Reason.NO_BASE, "the rack has no base that it follows"))
@@ -368,11 +378,11 @@ def _verdict(
 
 def _follows(track: str) -> Callable[[BaseVersion], bool]:
     """Which bases *track* lets a project follow."""
+    if track == "latest":
+        return lambda base: True
     choice = Selector(f"rack/base@{track}").choice
     if isinstance(choice, Caret):
         return partial(takes, choice)
-    if track == "latest":
-        return lambda base: True
     from packaging.specifiers import SpecifierSet
 
     specifiers = SpecifierSet(track)
@@ -381,16 +391,18 @@ def _follows(track: str) -> Callable[[BaseVersion], bool]:
 
 def _may(state: RackState, policy: RackConfig, project: ProjectState) -> Callable[[BaseVersion], bool]:
     """Which bases the project may move to without asking anybody (any more)."""
-    approved = {one for name, one in state.approved if name in ("base", project.model.project)}
+    approved = {one.numbers for name, one in state.approved if name in ("base", project.model.project)}
     stood = {version.numbers[:2] for version in project.versions}
-    known, tested = {major for major, _ in stood}, {base.major for base in approved}
+    known, tested = {major for major, _ in stood}, {major for major, _ in approved}
+    allowed = stood | approved
+
+    minor, major = (rule is OnBump.AUTO for rule in (policy.rebuild.on_minor, policy.rebuild.on_major))
 
     def may(base: BaseVersion) -> bool:
-        if not stood or base in approved or base.numbers in stood:
+        if not stood or base.numbers in allowed:
             return True
-        if base.major in known:  # a minor bump, for this project
-            return policy.rebuild.on_minor is OnBump.AUTO
-        return policy.rebuild.on_major is OnBump.AUTO or base.major in tested
+        # The X of any version that there is makes it a minor bump for this project.
+        return minor if (x := base.numbers[0]) in known else major or x in tested
 
     return may
 

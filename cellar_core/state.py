@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -11,7 +10,6 @@ from datetime import datetime
 from cellar_core import layout
 from cellar_core.attempt import Attempt
 from cellar_core.catalog import Catalog
-from cellar_core.payload import WORKERS
 from cellar_core.plan import ProjectState, RackState, Skip, Want, want
 from cellar_core.rack import RackConfig
 from cellar_core.record import Record, Unreadable
@@ -48,45 +46,41 @@ def load(
         config: Its policy, which decides what is wanted and so what has to be read.
         now: The time.
     """
-    with ThreadPoolExecutor(WORKERS) as pool:
-        records, rebuilds = pool.map(store.find, (layout.records(rack), layout.rebuild_logs(rack)))
-        state = _outline(rack, config, Catalog(records), rebuilds)
-        wanted = {project.model: want(state, config, project, now) for project in state.projects}
-        bases = {one.base for one in wanted.values() if isinstance(one, Want)}
-        numbers = _numbers(rebuilds) if bases else {}
-        projects = pool.map(
-            lambda project: _details(
-                store, project, wanted[project.model], config, numbers.get(project.model, {})
-            ),
-            state.projects,
-        )
-        trees = dict(zip(bases, pool.map(lambda base: _tree(store, state.ref(base)), bases), strict=True))
-        known = {base: tree for base, tree in trees.items() if isinstance(tree, str)}
-        broken = {base: str(tree) for base, tree in trees.items() if isinstance(tree, Unreadable)}
-        return replace(
-            state,
-            cellar=identify() if bases else "",
-            bases={**state.bases, **known},
-            projects=tuple(projects),
-            unreadable=broken,
-        )
+    records, rebuilds = store.each(store.find, (layout.records(rack), layout.rebuild_logs(rack)))
+    state = _outline(rack, config, Catalog(records), rebuilds)
+    wanted = {project.model: want(state, config, project, now) for project in state.projects}
+    bases = {one.base for one in wanted.values() if isinstance(one, Want)}
+    if not bases:
+        return state
+    numbers = _numbers(rebuilds)
+    projects = store.each(
+        lambda project: _details(
+            store, project, wanted[project.model], config, numbers.get(project.model, {})
+        ),
+        state.projects,
+    )
+    trees = dict(zip(bases, store.each(lambda base: _tree(store, state.ref(base)), bases), strict=True))
+    known = {base: tree for base, tree in trees.items() if isinstance(tree, str)}
+    broken = {base: str(tree) for base, tree in trees.items() if isinstance(tree, Unreadable)}
+    return replace(
+        state, cellar=identify(), bases={**state.bases, **known}, projects=tuple(projects), unreadable=broken
+    )
 
 
 def _outline(rack: Rack, config: RackConfig, catalog: Catalog, rebuilds: Mapping[str, int]) -> RackState:
-    bases = catalog.bases(rack.base)
+    bases = dict.fromkeys(catalog.bases(rack.base), "")
     models = {model for model in catalog.models if not model.is_base} | {
         rack.project(name) for name in config.projects
     }
     projects = []
     for model in sorted(models):
-        versions = catalog.builds(model)
-        yanked = frozenset(filter(catalog.yanked_of(model).__contains__, versions))
-        projects.append(ProjectState(model, frozenset(versions), yanked))
+        versions = frozenset(catalog.builds(model))
+        projects.append(ProjectState(model, versions, versions & catalog.yanked_of(model)))
     return RackState(
         cellar="",
         rack=rack,
-        bases=dict.fromkeys(bases, ""),
-        yanked=frozenset(filter(catalog.yanked_of(rack.base).__contains__, bases)),
+        bases=bases,
+        yanked=frozenset(bases.keys() & catalog.yanked_of(rack.base)),
         projects=tuple(projects),
         approved=frozenset(filter(None, (layout.parse_approval(key, rack) for key in rebuilds))),
     )

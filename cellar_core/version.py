@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
+from operator import attrgetter
 from typing import ClassVar, Self
 
 from cellar_core.errors import CellarError
@@ -46,6 +47,9 @@ class Bump(enum.StrEnum):
 
 class _Version(Parsed):
     __slots__ = ()
+    numbers: tuple[int, ...] = property(  # type: ignore[assignment]
+        attrgetter("_key"), doc="The version as a tuple, such as ``(1, 2)``; many are sorted by it."
+    )
     _pattern: ClassVar[re.Pattern[str]]
     _kind: ClassVar[str]
     _form: ClassVar[str]
@@ -62,11 +66,6 @@ class _Version(Parsed):
 
     def __str__(self) -> str:
         return ".".join(map(str, self._key))
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """The version as a tuple, such as ``(1, 2)``; many are sorted faster by it than by themselves."""
-        return self._key
 
     @property
     def major(self) -> int:

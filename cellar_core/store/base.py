@@ -15,15 +15,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from cellar_core import layout
 from cellar_core.digest import algorithm, hasher
 from cellar_core.errors import CellarError
-from cellar_core.payload import CHUNK, SourceChanged, chunks
+from cellar_core.payload import CHUNK, WORKERS, SourceChanged, chunks
 from cellar_core.record import FileEntry
 
 __all__ = ["NotExclusive", "Store", "StoreRefused", "StoreUnavailable", "UnknownStore", "checked"]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _RACERS = 8
 _ROUNDS = 20
@@ -62,6 +65,14 @@ class Store(ABC):
     def workplace(self) -> Path | None:
         """Where on its disk temporary directories may lie, so that ``move`` has nothing to copy; None if nowhere."""
         return None
+
+    def each(self, act: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        """What *act*, which asks this store, gives for each of *items*; several at once, since asking takes a while."""
+        items = list(items)
+        if len(items) < 2:
+            return [act(item) for item in items]
+        with ThreadPoolExecutor(min(WORKERS, len(items))) as pool:
+            return list(pool.map(act, items))
 
     @abstractmethod
     def create(self, key: str, data: bytes) -> bool:

@@ -6,10 +6,10 @@ import errno
 import os
 import stat
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from cellar_core import disk
@@ -18,6 +18,9 @@ from cellar_core.record import FileEntry
 from cellar_core.store.base import Store, StoreRefused, StoreUnavailable, UnknownStore, checked
 
 __all__ = ["LocalStore"]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class LocalStore(Store):
@@ -33,6 +36,10 @@ class LocalStore(Store):
     @property
     def workplace(self) -> Path | None:
         return self._root if os.access(self._root, os.W_OK) else None
+
+    def each(self, act: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        # A disk answers at once: threads would only wait for each other.
+        return [act(item) for item in items]
 
     def create(self, key: str, data: bytes) -> bool:
         path = self._root / key
@@ -196,7 +203,7 @@ class _refusals:  # noqa: N801 - reads as a phrase: with _refusals(path)
 
 
 def _is_partial(key: str) -> bool:
-    return key.rpartition("/")[2].startswith(TEMPORARY)
+    return key.startswith(TEMPORARY, key.rfind("/") + 1)
 
 
 def _path(url: str) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import BinaryIO, NoReturn
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import BinaryIO, NoReturn, TypeVar
 
 from cellar_core.errors import CellarError
 from cellar_core.store.base import Store
 
 __all__ = ["ReadOnly", "ReadOnlyStore"]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class ReadOnly(CellarError):
@@ -26,6 +29,9 @@ class ReadOnlyStore(Store):
         self.url = store.url
         self.near = store.near
         self._store = store
+
+    def each(self, act: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        return self._store.each(act, items)
 
     def read(self, key: str) -> bytes | None:
         return self._store.read(key)
