@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from cellar_core.cellar import Registered
 from cellar_core.check import Problem
 from cellar_core.compare import Comparison
+from cellar_core.copy import Copied
 from cellar_core.doctor import Diagnosis
 from cellar_core.gc import Collected
 from cellar_core.history import Happening
@@ -224,6 +225,7 @@ ANSWERS: dict[str, Any] = {
     "init": Place,
     "rack": Made,
     "register": Registered,
+    "copy": Copied,
     "ls": list[RackSummary],
     "ls RACK": RackReport,
     "ls MODEL": list[VersionReport],

@@ -54,6 +54,7 @@ SESSION = [
     ("check", f"check cellar/{RACK}", 0),
     ("docs", f"docs cellar/{A}/1.0.1", 0),
     ("import", f"import {RACK}", 0),
+    ("copy", "copy copied", 0),
     ("doctor", "doctor", 0),
 ]
 """What is typed, which answer that is, and its exit code."""
