@@ -13,6 +13,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 
 from cellar_core import Rack
 from cellar_prefect.events import BASE_REGISTERED
+from cellar_prefect.run import api_url, run_logger
 
 HEARTBEAT = "prefect.flow-run.heartbeat"
 ENDINGS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
@@ -91,6 +92,23 @@ def ensure_automation(
     with get_client(sync_client=True) as client:
         trigger.set_deployment_id(client.read_deployment_by_name(deployment).id)
         return [_upsert(client, one) for one in (trigger.as_automation(), missing_heartbeat(silence))]
+
+
+def watch_heartbeats() -> None:
+    """Make `missing_heartbeat` if there is none: a flow that is served has nobody else who would.
+
+    What is there is left as it is, paused or changed. Nothing is raised: rebuilding works without it.
+    """
+    if api_url() is None:
+        return
+    automation = missing_heartbeat()
+    try:
+        with get_client(sync_client=True) as client:
+            if not client.read_automations_by_name(automation.name):
+                client.create_automation(automation)
+                run_logger().info("made the automation %r; pause it if you do not want it", automation.name)
+    except Exception as error:  # noqa: BLE001 - it may be forbidden here, or unknown
+        run_logger().warning("runs that die are not noticed, the automation could not be made: %s", error)
 
 
 def _upsert(client: SyncPrefectClient, automation: AutomationCore) -> UUID:

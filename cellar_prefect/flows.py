@@ -29,6 +29,7 @@ from prefect.states import Completed, Failed
 from cellar_core import CellarError, Model, Plan, Rack, Rebuild, Rebuilt
 from cellar_core.trainer import Train
 from cellar_prefect.artifacts import show_bytes, show_lineage, show_plan, show_progress
+from cellar_prefect.automations import watch_heartbeats
 from cellar_prefect.block import Where, open_cellar
 from cellar_prefect.commit import publish
 from cellar_prefect.holders import mark_lost
@@ -78,6 +79,7 @@ def rebuild_projects(
     Returns:
         What became of each rebuild; nothing for runs of a deployment.
     """
+    watch_heartbeats()
     if flow_run.run_count > 1:
         opened = open_cellar(cellar)
         mark_lost(opened, opened.plan(rack), restarted=True)

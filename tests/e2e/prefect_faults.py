@@ -20,6 +20,7 @@ import pytest
 from prefect.client.schemas.objects import StateType
 
 from cellar_core import Reason
+from cellar_prefect import missing_heartbeat
 from cellar_prefect.events import registered_event
 from example_flows.demo.prefect_server import PrefectServer, until
 from tests.e2e.databases import postgresql
@@ -27,6 +28,17 @@ from tests.e2e.prefect_rack import PROJECTS, RACK, RackOnPrefect
 
 pytestmark = pytest.mark.timeout(900)
 
+SERVE = """
+from cellar_prefect import NO_OVERLAP, base_bumped, rebuild_projects
+
+if __name__ == "__main__":
+    rebuild_projects.serve(
+        parameters={"rack": "vit/vit-l", "train": "train:train"},
+        triggers=[base_bumped("vit/vit-l")],
+        interval=15,
+        global_limit=NO_OVERLAP,
+    )
+"""
 BEAT = 30  # seconds; Prefect allows no faster heartbeat
 SILENCE = 75
 
@@ -159,3 +171,25 @@ def test_a_burst_of_five(rack: RackOnPrefect) -> None:
     for project in PROJECTS:
         assert len(rack.begun(project)) <= 2
         assert rack.trainings("1.5")[project] == 1
+
+
+@pytest.mark.parametrize("server", ["sqlite"], indirect=True)
+def test_what_serves_the_flow_is_killed_with_its_trainings(server: Server, tmp_path: Path) -> None:
+    """Its one run holds the slot of the deployment's limit, until the heartbeat is missed."""
+    rack = RackOnPrefect(tmp_path / "rack", server)
+    script = rack.directory / "retune.py"
+    script.write_text(SERVE)
+    with server.client() as client:
+        client.create_automation(missing_heartbeat(SILENCE))
+    rack.hold()
+    with server.serve(script, env=rack.env) as served:
+        rack.bump("base two")
+        begun = rack.wait_for_trainings(len(PROJECTS))
+        killed = time.monotonic()
+        served.child.kill()
+        rack.kill_trainings(begun)
+    rack.release()
+    with server.serve(script, env=rack.env):
+        rack.wait(timeout=400)
+    print(f"\nkilled to rebuilt: {time.monotonic() - killed:.0f} s")
+    assert rack.trainings("1.1") == dict.fromkeys(PROJECTS, 2)

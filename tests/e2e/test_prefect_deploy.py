@@ -16,6 +16,7 @@ from example_flows.demo.prefect_server import PrefectServer
 from tests.e2e.prefect_rack import PROJECTS, RACK, RackOnPrefect
 
 NAME = "vit-vit-l"
+SAVE = "import os; from cellar_prefect import CellarBlock; CellarBlock(url=os.environ['CELLAR_URL']).save('prod')"
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -47,6 +48,7 @@ def runs(rack: RackOnPrefect, project: str) -> list[FlowRun]:
 
 def test_the_command_can_be_repeated(rack: RackOnPrefect) -> None:
     """Once more, with other options: nothing is doubled, no automation has a new id, and the options count."""
+    rack.run("-c", SAVE)
     printed = rack.deploy("gpu")
     assert f"rebuild-projects/{NAME} looks at {RACK} each 60 s" in printed
     before = automations(rack)
@@ -54,14 +56,18 @@ def test_the_command_can_be_repeated(rack: RackOnPrefect) -> None:
         f"cellar: a base of {RACK} was registered, run rebuild-projects/{NAME}",
         "cellar: a run without a heartbeat has crashed",
     ]
-    rack.deploy("gpu", "--interval", "900", "--retries", "2")
+    with rack.server.client() as client:
+        one = client.read_deployment_by_name(f"rebuild-project/{NAME}")
+    assert one.parameters["cellar"] == rack.cellar.url
+    rack.deploy("gpu", "--interval", "900", "--retries", "2", "--cellar", "prod")
     assert [one.id for one in automations(rack)] == [one.id for one in before]
     with rack.server.client() as client:
         every = client.read_deployment_by_name(f"rebuild-projects/{NAME}")
         one = client.read_deployment_by_name(f"rebuild-project/{NAME}")
     assert [schedule.schedule.interval.total_seconds() for schedule in every.schedules] == [900]
     assert one.parameters["retries"] == 2
-    assert one.parameters["cellar"] == every.parameters["cellar"] == rack.cellar.url
+    block = {"$ref": {"block_document_slug": "cellar/prod"}}
+    assert one.parameters["cellar"] == every.parameters["cellar"] == block
 
 
 def test_a_bump_is_rebuilt_by_the_workers_and_a_training_is_tried_again(rack: RackOnPrefect) -> None:

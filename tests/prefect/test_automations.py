@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.events.schemas.automations import Automation, AutomationCore
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from cellar_core import Cellar
 from cellar_core.ref import InvalidRef
-from cellar_prefect import base_bumped, ensure_automation, rebuild_projects
+from cellar_prefect import base_bumped, ensure_automation, missing_heartbeat, rebuild_projects
+from cellar_prefect.automations import watch_heartbeats
 from cellar_prefect.events import registered_event
-from tests.prefect.helpers import RACK
+from tests.prefect.helpers import RACK, train
 
 
 class TestBaseBumped:
@@ -104,3 +107,31 @@ class TestEnsureAutomation:
     def test_there_is_no_such_deployment(self, api: str) -> None:
         with pytest.raises(ObjectNotFound):
             ensure_automation(RACK, "rebuild-projects/nobody")
+
+
+class TestWatchHeartbeats:
+    """A flow that is served has nobody else who would let the server notice that its run has died."""
+
+    @pytest.fixture
+    def none(self, api: str) -> Iterator[SyncPrefectClient]:
+        """A server that has no such automation."""
+        with get_client(sync_client=True) as client:
+            for one in client.read_automations_by_name(missing_heartbeat().name):
+                client.delete_automation(one.id)
+            yield client
+
+    def test_the_first_run_makes_the_automation_and_the_next_one_leaves_it_alone(
+        self, none: SyncPrefectClient, behind: Cellar
+    ) -> None:
+        rebuild_projects(RACK, train)
+        (made,) = none.read_automations_by_name(missing_heartbeat().name)
+        none.pause_automation(made.id)
+        rebuild_projects(RACK, train)
+        (there,) = none.read_automations_by_name(missing_heartbeat().name)
+        assert (there.id, there.enabled) == (made.id, False)
+        none.resume_automation(made.id)
+
+    def test_a_server_that_cannot_be_asked_fails_no_run(self, caplog: pytest.LogCaptureFixture) -> None:
+        with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+            watch_heartbeats()
+        assert "runs that die are not noticed" in caplog.text
