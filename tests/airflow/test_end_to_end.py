@@ -74,6 +74,30 @@ def test_a_bump_rebuilds_all_projects_and_only_airflow_acts(
     assert len(world.airflow.runs("retune")) == 1
 
 
+def test_what_waits_for_a_free_place_comes_up_by_itself(world: World) -> None:
+    """A run takes what the rack allows at once; the watcher says the rest as soon as there is a place for it."""
+    world.rack("shortest/one", "projectA", "projectB", "projectC")
+    config = world.directory / "cellar/shortest/one/config.toml"
+    config.write_text("[rebuild]\nmax_parallel = 1\n")
+    before = len(world.airflow.runs("retune"))
+    newest = bump(world, "shortest/one")
+    built = f"{newest.rpartition('/')[2]}.1"
+
+    def all_built() -> bool:
+        return all(
+            versions[-1] == built
+            for name, versions in world.versions("shortest/one").items()
+            if name != "base"
+        )
+
+    world.airflow.wait_for(all_built, 120, f"three projects to stand on {newest}")
+    runs = world.airflow.runs("retune")[before:]
+    assert len(runs) >= 3
+    for run in runs[:3]:
+        _, tasks = world.finished("retune", run["dag_run_id"])
+        assert len(world.xcom(tasks["rebuild_projects.plan"])) == 1
+
+
 def test_a_burst_of_bumps_ends_on_the_newest_base(world: World) -> None:
     """At most the training that was under way, one that was planned meanwhile, and one onto the newest."""
     world.rack("vit/vit-l", "projectA")
