@@ -274,7 +274,7 @@ def plan(state: RackState, policy: RackConfig, now: datetime) -> Plan:
         Skip(
             **rebuild.model_dump(include={"model", "base", "current"}),
             reason=Reason.QUEUED,
-            sentence=_queued(policy, rebuild),
+            sentence=_queued(policy, rebuild, len(overtaken)),
         )
         for rebuild in rebuilds[free:]
     ]
@@ -450,8 +450,9 @@ def _held(hold: Hold, wanted: Want, behind: int) -> str:
     return f"is held ({hold}); {lag}"
 
 
-def _queued(policy: RackConfig, rebuild: Rebuild) -> str:
-    return f"{rebuild.sentence}; waits for a free place, {policy.rebuild.max_parallel} at once"
+def _queued(policy: RackConfig, rebuild: Rebuild, overtaken: int) -> str:
+    taken = f" ({overtaken} taken by other bases still)" if overtaken else ""
+    return f"{rebuild.sentence}; waits for a free place, {policy.rebuild.max_parallel} at once{taken}"
 
 
 def _skip(

@@ -417,6 +417,9 @@ class TestPolicy:
             ("projectB", Reason.QUEUED),
             ("projectC", Reason.QUEUED),
         ]
+        assert made.skips[1].sentence.endswith(
+            "waits for a free place, 2 at once (1 taken by other bases still)"
+        )
         [overtaken] = made.in_progress
         assert (str(overtaken.model), str(overtaken.base)) == (f"{RACK}/projectB", f"{RACK}/base/1.1")
         assert (overtaken.holder, overtaken.attempt) == ("airflow:retune:1", 1)
