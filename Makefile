@@ -86,6 +86,7 @@ lint: $(call env,airflow) $(call env,prefect) ## Check style, types and the dire
 benchmarks: $(call env,airflow) $(call env,prefect) $(call env,stores) $(AZURITE) ## Measure every figure that the README quotes
 	build/envs/airflow/bin/python -P benchmarks/imports.py
 	build/envs/prefect/bin/python -P benchmarks/imports.py
+	build/envs/stores/bin/python -P benchmarks/terminal.py
 	$(UV) pip install --quiet --python build/envs/stores obstore
 	build/envs/stores/bin/python -P benchmarks/transfer.py --case 1x1GiB
 	build/envs/stores/bin/python -P benchmarks/transfer.py --case 1000x100KiB

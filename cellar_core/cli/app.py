@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -75,34 +76,36 @@ class Commands(TyperGroup):
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - as the method that it replaces
-        """All commands on one screen of 80 by 24: two in a line, after what one wants to do."""
-        from rich.table import Table
-        from rich.text import Text
+        """All commands on one screen of 80 by 24: two in a line, after what one wants to do.
 
-        from cellar_core.cli.console import console
-
-        commands = Table(box=None, pad_edge=False, show_header=False)
+        Drawn without rich, which would take longer to load than all else that the help needs.
+        """
+        first, last = (self.help or "").split("\n\n")
+        lines = [ctx.get_usage(), "", first, ""]
         for panel, names in groupby(
             self.list_commands(ctx), lambda name: self._command(name).rich_help_panel
         ):
-            cells: list[str | Text] = []
-            for name in names:
-                summary, _, _ = self._command(name).help.partition("\n")
-                cells += Text(name, "bold cyan"), summary.rstrip(".")
-            for start in range(0, len(cells), 4):
-                commands.add_row(Text("" if start else panel, "dim"), *cells[start : start + 4])
-        options = Table(box=None, pad_edge=False, show_header=False)
+            cells = [f"{_bold(name, 10)}{self._summary(name):27}" for name in names]
+            pairs = ["".join(cells[start : start + 2]) for start in range(0, len(cells), 2)]
+            lines += [f"{panel:7}{pairs[0]}", *(f"{'':7}{pair}" for pair in pairs[1:])]
         params: list[Any] = self.get_params(ctx)
-        for option in params:
-            if option.name in SHOWN:
-                options.add_row(Text(f"{option.opts[0]} {SHOWN[option.name]}", "bold cyan"), option.help)
-        out = console()
-        first, last = (self.help or "").split("\n\n")
-        for line in (ctx.get_usage(), "", first, "", commands, "", options, last):
-            out.print(line)
+        shown = {option.name: option for option in params if option.name in SHOWN}
+        lines += [
+            "",
+            *(f"{_bold(f'{one.opts[0]} {SHOWN[name]}', 22)}{one.help}" for name, one in shown.items()),
+        ]
+        for line in (*lines, last):
+            typer.echo(line.rstrip(), color=False if os.environ.get("NO_COLOR") else None)
+
+    def _summary(self, name: str) -> str:
+        return str(self._command(name).help).partition("\n")[0].rstrip(".")
 
     def _command(self, name: str) -> Any:
         return self.commands[name]
+
+
+def _bold(text: str, width: int) -> str:
+    return typer.style(text.ljust(width), fg="cyan", bold=True)
 
 
 def _end(words: list[str]) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cellar_core.cli.app import Answer, BadUsage, as_json, command, open_cellar
+from cellar_core.cli.names import model_argument, rack_argument, ref_argument
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -24,9 +25,7 @@ PANEL = "Decide"
 @command(PANEL, "cellar plan vit/vit-l")
 def plan(
     ctx: typer.Context,
-    rack: Annotated[
-        str, typer.Argument(metavar="RACK", help="The model family, such as vit/vit-l.", show_default=False)
-    ],
+    rack: Annotated[str, rack_argument()],
     *,
     json: Annotated[bool, as_json("rack, head, rebuilds, skips, overtaken")] = False,
 ) -> Answer:
@@ -70,9 +69,7 @@ def _goal(one: Rebuild | Skip) -> Text:
 @command(PANEL, "cellar approve vit/vit-l/base/2.0 --why 'integration tests passed'")
 def approve(
     ctx: typer.Context,
-    base: Annotated[
-        str, typer.Argument(metavar="REF", help="The base, such as vit/vit-l/base/2.0.", show_default=False)
-    ],
+    base: Annotated[str, ref_argument("The base, such as vit/vit-l/base/2.0.")],
     *,
     project: Annotated[
         str | None, typer.Option("--project", metavar="NAME", help="Only this project may move; else all.")
@@ -101,9 +98,7 @@ def approve(
 )
 def alias(
     ctx: typer.Context,
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Such as vit/vit-l/projectA.", show_default=False)
-    ],
+    model: Annotated[str, model_argument()],
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="The alias.", show_default=False)] = None,
     version: Annotated[
         str | None, typer.Argument(metavar="VERSION", help="What it is to mean.", show_default=False)
@@ -183,7 +178,7 @@ def yank(
     ctx: typer.Context,
     ref: Annotated[
         str,
-        typer.Argument(metavar="REF", help="The version, such as vit/vit-l/base/1.3.", show_default=False),
+        ref_argument("The version, such as vit/vit-l/base/1.3."),
     ],
     *,
     why: Annotated[

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cellar_core.cli.app import Answer, BadUsage, as_json, command, open_cellar
+from cellar_core.cli.names import place_argument, rack_argument, selector_argument
 from cellar_core.errors import listing
 
 if TYPE_CHECKING:
@@ -23,22 +24,13 @@ if TYPE_CHECKING:
 
 PANEL = "Find"
 
-SelectorArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="MODEL[@CHOICE]|REF",
-        help="An exact ref, or a model and what to choose: @latest, @^1, @~=1.2, @production.",
-        show_default=False,
-    ),
-]
+SelectorArgument = Annotated[str, selector_argument()]
 
 
 @command(PANEL, "cellar ls", "cellar ls vit/vit-l", "cellar ls vit/vit-l/projectA")
 def ls(
     ctx: typer.Context,
-    name: Annotated[
-        str | None, typer.Argument(metavar="RACK|MODEL", help="All racks if left out.", show_default=False)
-    ] = None,
+    name: Annotated[str | None, place_argument("All racks if left out.")] = None,
     *,
     json: Annotated[
         bool,
@@ -190,7 +182,7 @@ def fact_table(rows: Iterable[tuple[str, object]]) -> Table:
 @command(PANEL, "cellar report vit/vit-l -o rack.html", "cellar report vit/vit-l -o rack.md")
 def report(
     ctx: typer.Context,
-    rack: Annotated[str, typer.Argument(metavar="RACK", help="Such as vit/vit-l.", show_default=False)],
+    rack: Annotated[str, rack_argument()],
     *,
     output: Annotated[
         Path,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cellar_core.cli.app import Answer, BadUsage, as_json, command, open_cellar
+from cellar_core.cli.names import place_argument, rack_argument
 from cellar_core.version import Bump
 
 if TYPE_CHECKING:
@@ -62,9 +63,7 @@ def init(
 @command(PANEL, "cellar rack vit/vit-l")
 def rack(
     ctx: typer.Context,
-    rack: Annotated[
-        str, typer.Argument(metavar="RACK", help="The model family, such as vit/vit-l.", show_default=False)
-    ],
+    rack: Annotated[str, rack_argument()],
     *,
     json: Annotated[bool, as_json("rack, created, and config: where its rules and policy lie")] = False,
 ) -> Answer:
@@ -92,9 +91,7 @@ def register(
     ctx: typer.Context,
     name: Annotated[
         str,
-        typer.Argument(
-            metavar="RACK|MODEL", help="For a base: its rack. For a project: its model.", show_default=False
-        ),
+        place_argument("For a base: its rack. For a project: its model."),
     ],
     directory: DirectoryArgument,
     *,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cellar_core.cli.app import Answer, BadUsage, as_json, command, open_cellar
+from cellar_core.cli.names import rack_argument
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -30,9 +31,7 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 )
 def gc(
     ctx: typer.Context,
-    rack: Annotated[
-        str | None, typer.Argument(metavar="RACK", help="All racks if left out.", show_default=False)
-    ] = None,
+    rack: Annotated[str | None, rack_argument("All racks if left out.")] = None,
     *,
     older_than: Annotated[
         str,

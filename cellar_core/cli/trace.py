@@ -10,6 +10,7 @@ import typer
 
 from cellar_core.cli.app import Answer, BadUsage, as_json, command, open_cellar
 from cellar_core.cli.find import SelectorArgument, fact_table, rack_or_model
+from cellar_core.cli.names import model_argument, place_argument
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -30,9 +31,7 @@ PANEL = "Trace"
 @command(PANEL, "cellar log vit/vit-l", "cellar log vit/vit-l/projectA")
 def log(
     ctx: typer.Context,
-    name: Annotated[
-        str, typer.Argument(metavar="RACK|MODEL", help="Such as vit/vit-l/projectA.", show_default=False)
-    ],
+    name: Annotated[str, place_argument("Such as vit/vit-l/projectA.")],
     *,
     json: Annotated[bool, as_json("at, by, name, what, why of each, the oldest first")] = False,
 ) -> Answer:
@@ -62,9 +61,7 @@ def _log(happenings: Iterable[Happening]) -> Table:
 @command(PANEL, "cellar explain vit/vit-l/projectA")
 def explain(
     ctx: typer.Context,
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Such as vit/vit-l/projectA.", show_default=False)
-    ],
+    model: Annotated[str, model_argument()],
     *,
     json: Annotated[
         bool,

@@ -14,6 +14,7 @@ import typer
 from cellar_core.cli.app import Answer, BadUsage, as_json, command, open_cellar
 from cellar_core.cli.find import rack_or_model
 from cellar_core.cli.keep import NotesOption, RecipeOption, read_table
+from cellar_core.cli.names import model_argument, place_argument
 
 if TYPE_CHECKING:
     from cellar_core.cellar import Cellar
@@ -59,9 +60,7 @@ WorkdirOption = Annotated[
 )
 def retrain(
     ctx: typer.Context,
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Such as vit/vit-l/projectA.", show_default=False)
-    ],
+    model: Annotated[str, model_argument()],
     words: CommandArgument = None,
     *,
     train: TrainOption = None,
@@ -109,7 +108,7 @@ def rebuild(
     ctx: typer.Context,
     name: Annotated[
         str,
-        typer.Argument(metavar="RACK|MODEL", help="All of a rack's projects, or one.", show_default=False),
+        place_argument("All of a rack's projects, or one."),
     ],
     words: CommandArgument = None,
     *,
