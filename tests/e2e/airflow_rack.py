@@ -203,8 +203,9 @@ def kill_with_all_that_it_runs(airflow: AirflowServer, component: str) -> None:
     """End a component with SIGKILL, and every process that it or one of those has started."""
     family = [airflow.processes[component].pid]
     for process in family:
-        for thread in Path(f"/proc/{process}/task").iterdir():
-            family += map(int, (thread / "children").read_text().split())
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            for thread in Path(f"/proc/{process}/task").iterdir():
+                family += map(int, (thread / "children").read_text().split())
     airflow.kill(component)
     for process in family:
         with suppress(ProcessLookupError):
