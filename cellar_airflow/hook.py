@@ -30,7 +30,7 @@ class CellarHook(BaseHook):
     The connection's host is the cellar's URL. Its extra may hold
 
     * `storage_options` and `secret_storage_options`, each a JSON object (or its text): both are given to fsspec, and
-      every string in them is masked in the logs;
+      every value in them is masked in the logs;
     * `storage_conn_id`, another connection such as `aws_default`: the bucket is then opened by Airflow's own object
       storage with the credentials of that one, as `ObjectStoragePath` does it;
     * `read_only`: true lets every task that would write fail at once.
@@ -151,7 +151,7 @@ def _storage_options(connection: Connection) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for field in OPTION_FIELDS:
         options |= _json_object(extra.get(field) or {}, f"{field} of connection {connection.conn_id!r}")
-    for text in _strings(options):
+    for text in _shown(options):
         mask_secret(text)
     return options
 
@@ -167,12 +167,13 @@ def _json_object(value: Any, what: str) -> dict[str, Any]:
     return parsed
 
 
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
+def _shown(value: Any) -> Iterator[str]:
+    """Every value, however deep, as a log would show it; those of yes-or-no options tell nothing."""
+    if isinstance(value, dict):
         for item in value.values():
-            yield from _strings(item)
+            yield from _shown(item)
     elif isinstance(value, list):
         for item in value:
-            yield from _strings(item)
+            yield from _shown(item)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)

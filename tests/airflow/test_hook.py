@@ -68,7 +68,7 @@ def test_airflows_uri_form(uri: str, url: str | None) -> None:
         assert _url(found) == url
 
 
-def test_storage_options_as_object_or_text_and_every_string_is_masked() -> None:
+def test_storage_options_as_object_or_text_and_every_value_is_masked() -> None:
     from airflow.sdk.log import redact
 
     extra = {
@@ -76,13 +76,18 @@ def test_storage_options_as_object_or_text_and_every_string_is_masked() -> None:
             "endpoint_url": "https://here.example",
             "client_kwargs": {"verify": False, "list": ["hidden-1"]},
         },
-        "secret_storage_options": json.dumps({"key": "hidden-2", "account_key": "hidden-3"}),
+        "secret_storage_options": json.dumps({"key": "hidden-2", "account_key": "hidden-3", "pin": 424242}),
     }
     options = _storage_options(Connection(conn_id="c", conn_type="cellar", extra=json.dumps(extra)))
-    assert options == {**extra["storage_options"], "key": "hidden-2", "account_key": "hidden-3"}
+    assert options == {
+        **extra["storage_options"],
+        "key": "hidden-2",
+        "account_key": "hidden-3",
+        "pin": 424242,
+    }
     assert (
-        redact("at https://here.example with hidden-1 hidden-2 hidden-3, False")
-        == "at *** with *** *** ***, False"
+        redact("at https://here.example with hidden-1 hidden-2 hidden-3 424242, False")
+        == "at *** with *** *** *** ***, False"
     )
 
 
