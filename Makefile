@@ -93,6 +93,7 @@ benchmarks: $(call env,airflow) $(call env,prefect) $(call env,stores) $(AZURITE
 	build/envs/stores/bin/python -P benchmarks/transfer.py --store s3 --case 1x256MiB
 	build/envs/stores/bin/python -P benchmarks/transfer.py --store s3 --case 300x100KiB
 	build/envs/stores/bin/python -P benchmarks/listing.py
+	build/envs/stores/bin/python -P benchmarks/listing.py --store s3 --versions 100 1000
 	for store in local s3 gcs azure; do build/envs/stores/bin/python -P benchmarks/chaos.py --store $$store; done
 	build/envs/airflow/bin/python -P benchmarks/airflow.py
 	build/envs/prefect/bin/python -P benchmarks/prefect.py
