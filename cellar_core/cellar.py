@@ -178,8 +178,19 @@ class Cellar:
         return names.racks(self.store)
 
     def create_rack(self, rack: Rack | str) -> bool:
-        """Make a rack and its ``config.toml``; returns whether it is new. Raises NameTaken."""
-        return names.create_rack(self.store, Rack(rack))
+        """Make a rack, its ``config.toml``, and the ``README.md`` and ``template.md`` that ml-cellar gives one too.
+
+        Files that are there stay as they are. The first base of a rack makes it too, without these two.
+
+        Returns:
+            Whether it is new.
+
+        Raises:
+            NameTaken: A rack lies above or below it.
+        """
+        new = names.create_rack(self.store, rack := Rack(rack))
+        names.furnish(self.store, rack)
+        return new
 
     def config(self, rack: Rack | str) -> RackConfig:
         """The rules and policy of a rack; raises InvalidConfig, which names the file and the key in it."""
@@ -331,7 +342,7 @@ class Cellar:
         """Give *model* its name, and its rack if it is a base; what is worth telling of that."""
         if not model.is_base:
             names.keep_spelling(self.store, model)
-        elif self.create_rack(model.rack):
+        elif names.create_rack(self.store, model.rack):
             return (
                 f"created rack {model.rack}; its rules and policy: {self.url}/{layout.config(model.rack)}",
             )

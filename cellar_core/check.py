@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -22,11 +23,22 @@ from cellar_core.version import BaseVersion, InvalidVersion, ProjectVersion
 __all__ = ["NoRackHere", "Problem", "check", "rack_above"]
 
 CONFIG = "config.toml"
-FORMS = {
-    "version_yyyymmdd": r"[0-9]{8}",
-    "version_x": r"[0-9]+",
-    "version_x_y": r"[0-9]+\.[0-9]+",
-    "version_x_y_z": r"[0-9]+\.[0-9]+\.[0-9]+",
+ROOTS = (".git", ".mlcellar.toml", ".cellar")
+"""What lies in the directory that all racks are in: a repository, one of ml-cellar's, a cellar."""
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return bool(re.fullmatch("[0-9]{8}", text) and datetime.strptime(text, "%Y%m%d"))  # noqa: DTZ007 - a day
+    except ValueError:
+        return False
+
+
+FORMS: Mapping[str, Callable[[str], object]] = {
+    "version_yyyymmdd": _is_date,
+    "version_x": re.compile(r"[0-9]+").fullmatch,
+    "version_x_y": re.compile(r"[0-9]+\.[0-9]+").fullmatch,
+    "version_x_y_z": re.compile(r"[0-9]+\.[0-9]+\.[0-9]+").fullmatch,
 }
 """ml-cellar's lists of projects, and the versions that a project in each may have."""
 
@@ -70,7 +82,7 @@ def check(path: Path) -> list[Problem]:
         NoRackHere: There is no ``config.toml`` of a rack.
     """
     above = rack_above(path)
-    racks = [above] if above else sorted(one.parent for one in path.rglob(CONFIG) if not _hidden(one, path))
+    racks = [above] if above else list(_racks(path))
     if not racks:
         raise NoRackHere(
             f"no rack is at {path}, above it or below it: a rack has a {CONFIG}; see: cellar rack"
@@ -79,8 +91,27 @@ def check(path: Path) -> list[Problem]:
 
 
 def rack_above(path: Path) -> Path | None:
-    """The rack that *path* lies in, or is; None if it lies in none."""
-    return next((one for one in (path, *path.absolute().parents) if (one / CONFIG).is_file()), None)
+    """The rack that *path* lies in, or is; None if it lies in none.
+
+    A version may hold a ``config.toml`` too, so of several that lie in one repository the outermost is the rack's.
+    """
+    here = path.absolute()
+    found = [one for one in (here, *here.parents) if (one / CONFIG).is_file()]
+    top = _root(here)
+    return next((one for one in reversed(found) if top and one.is_relative_to(top)), next(iter(found), None))
+
+
+def _root(path: Path) -> Path | None:
+    return next((one for one in (path, *path.parents) if any((one / name).exists() for name in ROOTS)), None)
+
+
+def _racks(place: Path) -> Iterator[Path]:
+    """The racks below a directory; none lies below another."""
+    for one in _directories(place):
+        if (one / CONFIG).is_file():
+            yield one
+        else:
+            yield from _racks(one)
 
 
 def _rack(rack: Path, scope: Path) -> Iterator[Problem]:
@@ -90,6 +121,8 @@ def _rack(rack: Path, scope: Path) -> Iterator[Problem]:
         text = problems(error) if isinstance(error, ValidationError) else str(error)
         yield Problem(path=_shown(rack / CONFIG, scope), rule="config", sentence=text)
         return
+    if (advice := _convention(rack)) and rack.absolute().is_relative_to(scope.absolute()):
+        yield Problem(path=_shown(rack, scope), rule="SPEC", sentence=advice, advice=True)
     for project in _directories(rack):
         for file in sorted(
             one for one in project.iterdir() if one.is_file() and not one.name.startswith(".")
@@ -123,10 +156,6 @@ def _directories(place: Path) -> list[Path]:
     return sorted(one for one in place.iterdir() if one.is_dir() and not one.name.startswith("."))
 
 
-def _hidden(path: Path, top: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(top).parts)
-
-
 def _within(path: Path, scope: Path) -> bool:
     """Whether *path* lies below *scope*, or *scope* below it."""
     one, other = path.absolute(), scope.absolute()
@@ -135,9 +164,18 @@ def _within(path: Path, scope: Path) -> bool:
 
 def _form(lists: Mapping[str, tuple[str, ...]], project: str, version: str) -> str:
     forms = [name for name in FORMS if project in lists.get(name, ())]
-    if not forms or any(re.fullmatch(FORMS[name], version) for name in forms):
+    if not forms or any(FORMS[name](version) for name in forms):
         return ""
     return f"{version} is no version of {project}, which {' and '.join(forms)} name"
+
+
+def _convention(rack: Path) -> str:
+    """What SPEC suggests, ``{algorithm}/{algorithm}-{option}``, and no more: "You can use more deep … or less one"."""
+    top = _root(rack.absolute())
+    names = rack.absolute().relative_to(top).parts if top else ()
+    if not names or (len(names) > 1 and names[-1].startswith(f"{names[-2]}-")):
+        return ""
+    return f"a rack is usually called ALGORITHM/ALGORITHM-OPTION, such as vit/vit-l; this one is {'/'.join(names)}"
 
 
 def _spec(rack: Path, project: str, version: str) -> str:

@@ -66,7 +66,9 @@ def fill(template: str, results: Any, version: str) -> str:
                 absent.append(match[2])
                 return ""
             found = found[name]
-        return found if isinstance(found, str) else json.dumps(found)
+        return (
+            found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+        )
 
     text = re.sub(r"\{\{(version)\}\}|(?<!\{)\{([A-Za-z0-9_.-]+)\}(?!\})", one, template)
     if absent:

@@ -7,8 +7,9 @@ that is left out is passed over for good, so nothing of a line is imported befor
 from __future__ import annotations
 
 import json
+import shlex
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from cellar_core.digest import digest_stream
 from cellar_core.errors import CellarError, listing
 from cellar_core.line import Line
 from cellar_core.origin import complete
-from cellar_core.payload import TEMPORARY, WORKERS, Payload
+from cellar_core.payload import TEMPORARY, WORKERS, Payload, one_spelling
 from cellar_core.rack import RackConfig
 from cellar_core.record import FileEntry
 from cellar_core.ref import InvalidRef, Model, Rack, Ref
@@ -80,16 +81,16 @@ def import_versions(store: Store, place: Rack | Model, config: RackConfig) -> Im
         lines[Line.of(ref)].append(ref)
     imported: list[Ref] = []
     for line, refs in lines.items():
-        entries = {ref: _entries(store, ref, wanted[ref]) for ref in refs}
-        wrong = [one for ref in refs for one in _wrong(store, config, ref, entries[ref])]
-        if wrong:
-            others = [ref.version for ref in refs if str(ref) not in {one.path for one in wrong}]
+        drafts = {ref: _draft(store, config, ref, wanted[ref]) for ref in refs}
+        if wrong := [one for _, found in drafts.values() for one in found]:
+            others = [ref.version for ref in refs if not drafts[ref][1]]
             problems += [*wrong, *_waiting(line, others)]
             continue
         names.keep_spelling(store, line.model)
         for ref in refs:
             try:
-                imported.append(_register(store, config, ref, entries[ref].values()))
+                record, _ = _Importer(store).register(drafts[ref][0], lambda line=line: Spot(line))  # type: ignore[misc]
+                imported.append(record.ref)
             except CellarError as error:
                 problems.append(Problem(path=str(ref), rule="register", sentence=str(error)))
                 break  # a later number would pass this one over
@@ -116,7 +117,7 @@ def _entries(store: Store, ref: Ref, sizes: Mapping[str, int]) -> dict[str, File
     def one(path: str) -> FileEntry | Problem:
         key = layout.payload(ref) + path
         if sizes[path] <= POINTER_MOST and (store.read(key) or b"").startswith(POINTER):
-            fetch = f"fetch it first: git lfs pull --include '{key}'"
+            fetch = f"fetch it first: git lfs pull --include {shlex.quote(key)}"
             return Problem(
                 path=str(ref), rule="git-lfs", sentence=f"{path} is a pointer, and no file; {fetch}"
             )
@@ -126,40 +127,36 @@ def _entries(store: Store, ref: Ref, sizes: Mapping[str, int]) -> dict[str, File
         return dict(zip(sorted(sizes), pool.map(one, sorted(sizes)), strict=True))
 
 
-def _wrong(
-    store: Store, config: RackConfig, ref: Ref, entries: Mapping[str, FileEntry | Problem]
-) -> Iterator[Problem]:
-    yield from (entry for entry in entries.values() if isinstance(entry, Problem))
-    for sentence in config.artifact.broken(entries):
-        yield Problem(path=str(ref), rule="config.toml", sentence=sentence)
-    if isinstance(ref.version, ProjectVersion):
-        try:
-            admit.parent(store, ref.model, ref.base, ref.version)
-        except CellarError as error:
-            yield Problem(path=str(ref), rule="SPEC", sentence=str(error))
+def _draft(
+    store: Store, config: RackConfig, ref: Ref, sizes: Mapping[str, int]
+) -> tuple[Draft, list[Problem]]:
+    """What lies at *ref*, and what is wrong with it."""
+    entries = _entries(store, ref, sizes)
+    files = tuple(entry for entry in entries.values() if isinstance(entry, FileEntry))
+    wrong = [entry for entry in entries.values() if isinstance(entry, Problem)]
+    told = [("config.toml", sentence) for sentence in config.artifact.broken(entries)]
+    parent = None
+    try:
+        one_spelling(entries, str(ref))
+        if isinstance(ref.version, ProjectVersion):
+            parent = admit.parent(store, ref.model, ref.base, ref.version)
+    except CellarError as error:
+        told.append(("SPEC", str(error)))
+    draft = Draft(
+        model=ref.model,
+        payload=Payload(Path(), files),
+        parent=parent,
+        version=ref.version,
+        metrics=_metrics(store, config, ref),
+        origin=complete(None),
+    )
+    return draft, wrong + [Problem(path=str(ref), rule=rule, sentence=sentence) for rule, sentence in told]
 
 
 def _waiting(line: Line, versions: list[BaseVersion | ProjectVersion]) -> Iterator[Problem]:
     if versions:
         sentence = f"{listing(versions)} can be imported once the others of {line.prefix}* can"
         yield Problem(path=str(line.model), rule="order", sentence=sentence, advice=True)
-
-
-def _register(store: Store, config: RackConfig, ref: Ref, entries: Iterable[FileEntry | Problem]) -> Ref:
-    version = ref.version
-    files = tuple(entry for entry in entries if isinstance(entry, FileEntry))
-    draft = Draft(
-        model=ref.model,
-        payload=Payload(Path(), files),
-        parent=admit.parent(store, ref.model, ref.base, version)
-        if isinstance(version, ProjectVersion)
-        else None,
-        version=version,
-        metrics=_metrics(store, config, ref),
-        origin=complete(None),
-    )
-    record, _ = _Importer(store).register(draft, lambda: Spot(Line.of(ref)))
-    return record.ref
 
 
 def _metrics(store: Store, config: RackConfig, ref: Ref) -> Mapping[str, object]:

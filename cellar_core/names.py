@@ -7,7 +7,7 @@ import uuid
 
 from cellar_core import layout
 from cellar_core.errors import CellarError, listing
-from cellar_core.rack import TEMPLATE
+from cellar_core.rack import starters
 from cellar_core.record import Unreadable, who
 from cellar_core.ref import Model, Rack
 from cellar_core.store import Store
@@ -16,6 +16,7 @@ __all__ = [
     "NameTaken",
     "NoSuchRack",
     "create_rack",
+    "furnish",
     "is_rack",
     "keep_spelling",
     "racks",
@@ -62,9 +63,15 @@ def create_rack(store: Store, rack: Rack) -> bool:
     if is_rack(store, rack):
         return False
     _spell(store, layout.name(rack.base), str(rack.base))
-    store.create(layout.config(rack), TEMPLATE.format(rack=rack).encode())
+    store.create(layout.config(rack), starters(rack)["config.toml"].encode())
     facts = {"schema": 1, "rack": str(rack), "by": who(), "nonce": uuid.uuid4().hex}
     return store.create(layout.rack(rack), json.dumps(facts).encode())
+
+
+def furnish(store: Store, rack: Rack) -> None:
+    """Give *rack* the files that ml-cellar gives one; those that are there already stay as they are."""
+    for name, text in starters(rack).items():
+        store.create(layout.rack_file(rack, name), text.encode())
 
 
 def require_rack(store: Store, rack: Rack) -> None:

@@ -28,6 +28,7 @@ __all__ = [
     "SourceChanged",
     "at_once",
     "chunks",
+    "one_spelling",
     "scan",
 ]
 
@@ -179,7 +180,7 @@ def scan(
     paths = sorted(_walk(top, top.resolve()), key=str)
     if not paths:
         raise InvalidPayload(f"{top} is empty; give the directory that training wrote")
-    _one_spelling([path.relative_to(top).as_posix() for path in paths], top)
+    one_spelling((path.relative_to(top).as_posix() for path in paths), str(top))
     on_size(sum(path.stat().st_size for path in paths))
     entries = at_once(
         lambda path, told: _entry(path, path.relative_to(top).as_posix(), told), paths, on_bytes
@@ -245,8 +246,8 @@ def _check_file(path: Path) -> None:
         raise InvalidPayload(f"{path} is no regular file (a socket, pipe or device); remove it")
 
 
-def _one_spelling(names: list[str], top: Path) -> None:
-    """Refuse names that some file systems take for one: those that differ only in case or in Unicode form."""
+def one_spelling(names: Iterable[str], top: str) -> None:
+    """Raise InvalidPayload for names that some file systems take for one: by case, or by Unicode form."""
     seen: dict[str, str] = {}
     for name in names:
         folded = unicodedata.normalize("NFC", name).casefold()

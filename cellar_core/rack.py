@@ -6,10 +6,12 @@ Everything has a default, so that an empty file is a valid one. Tables that this
 from __future__ import annotations
 
 import enum
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from fnmatch import fnmatchcase
+from itertools import product
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -21,7 +23,6 @@ from cellar_core.ref import Alias, InvalidRef, Model, Rack, Selector
 from cellar_core.version import BaseVersion
 
 __all__ = [
-    "TEMPLATE",
     "ArtifactRules",
     "BrokenRules",
     "Hold",
@@ -30,18 +31,27 @@ __all__ = [
     "ProjectPolicy",
     "RackConfig",
     "RebuildPolicy",
+    "starters",
 ]
 
-TEMPLATE = """\
+_CONFIG = """\
 # The rules and the policy of rack {rack}. All of it may be left out.
+
+[rack]
+name = "{name}"
 
 [artifact]
 required_files = []         # globs that every version must match, such as "config.yaml", "*.safetensors", "logs/"
-optional_files = ["*"]      # globs of what else a version may hold
+optional_files = ["*"]      # globs of what else a version may hold; nothing, if only required_files is given
 contract_files = []         # files that stay the same within one X, such as "signature.json"
 
+[project]                   # read by `cellar check`: which versions the projects in each list may have
+version_x_y = ["base"]
+version_x_y_z = []
+
 [document]
-result_file = "result.json" # where a version's metrics are read from
+template_file = "template.md" # what `cellar docs` fills in
+result_file = "result.json"   # where a version's metrics are read from
 
 [rebuild]
 on_minor = "auto"           # a new base X.(Y+1): rebuild the projects ("auto"), wait ("approve"), or "never"
@@ -55,6 +65,29 @@ max_parallel = 4            # how many rebuilds may go on at once
 # data = ["s3://data/projectA/2026-11"]
 # parameters = {{ epochs = 10 }}
 """
+
+
+_README = """\
+# {rack}
+
+What the versions of `{rack}` are trained for, on which data, and who may be asked.
+
+`base/X.Y` is trained on the full dataset; `PROJECT/X.Y.Z` is tuned for a project from `base/X.Y`. Their rules are in
+`config.toml`, and `template.md` is what a version's document is made of.
+"""
+
+_TEMPLATE = """\
+# {rack} {{{{version}}}}
+
+Numbers from the version's results go here: a path in result.json, in single braces, is replaced by what is there.
+"""
+
+
+def starters(rack: Rack) -> dict[str, str]:
+    """The files that a new rack gets, by name: the same that ml-cellar gives it."""
+    texts = {"config.toml": _CONFIG, "README.md": _README, "template.md": _TEMPLATE}
+    name = str(rack).rpartition("/")[2]
+    return {file: text.format(rack=rack, name=name) for file, text in texts.items()}
 
 
 class InvalidConfig(CellarError, ValueError):
@@ -85,11 +118,17 @@ class _OurTable(BaseModel):
 class ArtifactRules(_Table):
     """Which files a version must and may hold (ml-cellar's ``[artifact]``).
 
-    A pattern is a glob over the path (``*`` also matches ``/``); one that ends in ``/`` means any file below.
+    A pattern is a glob over the path: ``*`` also matches ``/``, and ``**/`` any directories, or none. One that ends in
+    ``/`` means any file below; not in ``optional_files``, where ml-cellar knows globs only.
+
+    Attributes:
+        required_files: Each of these must match a file.
+        optional_files: What else there may be. Left out: anything if ``required_files`` is too, else nothing.
+        contract_files: What must stay the same within one ``X``.
     """
 
     required_files: tuple[str, ...] = ()
-    optional_files: tuple[str, ...] = ("*",)
+    optional_files: tuple[str, ...] | None = None
     contract_files: tuple[str, ...] = ()
 
     def broken(self, paths: Iterable[str]) -> list[str]:
@@ -99,14 +138,22 @@ class ArtifactRules(_Table):
         ['no file matches required_files pattern "logs/"']
         """
         paths = list(paths)
-        allowed = (*self.required_files, *self.optional_files)
+        optional = self.optional_files
+        if optional is None:
+            optional = () if self.required_files else ("*",)
+        hint = "".join(f'; there, write "{one}*" for "{one}"' for one in optional if one.endswith("/"))
         missing = [
             pattern for pattern in self.required_files if not any(_fits(path, pattern) for path in paths)
         ]
-        unexpected = [path for path in paths if not any(_fits(path, pattern) for pattern in allowed)]
+        unexpected = [
+            path
+            for path in paths
+            if not any(_fits(path, pattern) for pattern in self.required_files)
+            and not any(_matches(path, pattern) for pattern in optional)
+        ]
         return [
             *(f'no file matches required_files pattern "{pattern}"' for pattern in missing),
-            *(f"{path} matches no pattern of required_files or optional_files" for path in unexpected),
+            *(f"{path} matches no pattern of required_files or optional_files{hint}" for path in unexpected),
         ]
 
     def contract(self, files: Iterable[FileEntry]) -> dict[str, str]:
@@ -119,7 +166,18 @@ class ArtifactRules(_Table):
 
 
 def _fits(path: str, pattern: str) -> bool:
-    return path.startswith(pattern) if pattern.endswith("/") else fnmatchcase(path, pattern)
+    if pattern.endswith(("/", "\\")):
+        return path.startswith(f"{pattern[:-1]}/")
+    return _matches(path, pattern)
+
+
+def _matches(path: str, pattern: str) -> bool:
+    """Whether a glob matches, as those of Rust's ``glob`` do."""
+    first, *rest = re.split(r"(?:^|(?<=/))\*\*/", pattern)
+    return any(
+        fnmatchcase(path, first + "".join(map("".join, zip(directories, rest, strict=True))))
+        for directories in product(("", "*/"), repeat=len(rest))
+    )
 
 
 class Document(_Table):

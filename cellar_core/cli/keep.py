@@ -69,7 +69,8 @@ def rack(
 ) -> Answer:
     """Make a rack and its rules.
 
-    Rules and policy are in its config.toml. The first base that is registered makes its rack too.
+    Rules and policy are in its config.toml; README.md and template.md beside it are for people, and for cellar docs.
+    Files that are there stay as they are. The first base that is registered makes its rack too.
     """
     from cellar_core.layout import config
     from cellar_core.ref import Rack

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from cellar_core.check import NoRackHere, Problem, check
 from cellar_core.cli import app
 from cellar_core.document import NoDocument, document, fill
+from tests.core.helpers import blank
 
 CONFIG = """
 [rack]
@@ -76,6 +77,30 @@ def test_every_problem_is_told_at_once(tree: Path) -> None:
         ("vit/vit-l/nightly/1.2", "version"),
         ("vit/vit-l/projectA/weights.pth", "structure"),
     ]
+
+
+def test_a_date_is_one_of_the_calendar(tree: Path) -> None:
+    """As in ml-cellar, which reads it as a day."""
+    version(tree, "nightly/20260230")
+    version(tree, "nightly/2026")
+    assert found(tree) == [("vit/vit-l/nightly/2026", "version"), ("vit/vit-l/nightly/20260230", "version")]
+
+
+def test_a_version_may_hold_a_config_too(tree: Path) -> None:
+    """A config.toml below a rack is a file of a version, and makes no rack."""
+    put(tree / "vit/vit-l", "config.toml", CONFIG.replace('"result.json"', '"config.toml"'))
+    put(tree / "vit/vit-l/base/1.2", "config.toml", "not even TOML")
+    assert found(tree) == []
+    assert found(tree / "vit/vit-l/base/1.2") == []
+
+
+def test_a_name_that_is_no_custom_is_advice(tree: Path) -> None:
+    """SPEC: "You can use more deep directory architecture or less one"."""
+    for name in ("yolox", "models/vit/vit-s", "vit/large"):
+        put(tree / name, "config.toml", "")
+    told = [one for one in check(tree) if one.rule == "SPEC"]
+    assert [(one.path, one.advice) for one in told] == [("vit/large", True), ("yolox", True)]
+    assert "this one is yolox" in told[1].sentence
 
 
 def test_a_project_that_no_list_names_may_have_any_version(tree: Path) -> None:
@@ -154,3 +179,17 @@ def test_no_template(tree: Path) -> None:
 
 def test_other_braces_stay() -> None:
     assert fill("a {b c} { } {{other}} {}", {}, "1.0") == "a {b c} { } {{other}} {}"
+
+
+def test_a_new_rack_has_the_files_that_ml_cellar_gives_one(tmp_path: Path) -> None:
+    """And with them a document can be made at once; those that are there stay as they are."""
+    cellar = blank(tmp_path / "cellar")
+    put(tmp_path / "cellar/vit/vit-l", "README.md", "ours")
+    out = CliRunner().invoke(app, ["--cellar", cellar.url, "rack", "vit/vit-l"])
+    assert out.exit_code == 0
+    rack = tmp_path / "cellar/vit/vit-l"
+    assert sorted(one.name for one in rack.iterdir()) == ["README.md", "config.toml", "template.md"]
+    assert (rack / "README.md").read_text() == "ours"
+    put(rack / "base/1.2", "result.json", "{}")
+    assert document(rack / "base/1.2").startswith("# vit/vit-l 1.2\n")
+    assert [one for one in check(tmp_path / "cellar") if not one.advice] == []

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cellar_core import Cellar
+from cellar_core import Cellar, layout
 from cellar_core.cli import app
 from cellar_core.imports import Imported, import_versions
 from cellar_core.ref import Model, Rack
 from cellar_core.store import open_store
-from tests.core.helpers import blank, write
+from tests.core.helpers import Watched, blank, write
 from tests.core.test_check import CONFIG, WHOLE, put, version
 
 RACK = Rack("vit/vit-l")
@@ -99,7 +99,7 @@ def test_a_pointer_of_git_lfs_is_no_file(tree: Path) -> None:
         (f"{RACK}/projectA/1.0.1", "git-lfs"),
         (f"{RACK}/projectA", "order"),
     ]
-    assert f"git lfs pull --include '{RACK}/projectA/1.0.1/a.pth'" in done.problems[0].sentence
+    assert f"git lfs pull --include {RACK}/projectA/1.0.1/a.pth" in done.problems[0].sentence
     put(tree / "vit/vit-l/projectA/1.0.1", "a.pth", "weights")
     assert [str(ref.version) for ref in imported(tree).imported] == ["1.0.1", "1.0.2"]
 
@@ -116,6 +116,27 @@ def test_what_cannot_be_a_version_is_told(tree: Path) -> None:
         f"{RACK}/projectC/1.0.0": "SPEC",
         f"{RACK}/projectD/1.0.1": "config.toml",
     }
+
+
+def test_every_problem_of_a_line_is_told_at_once(tree: Path) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\n"
+    for name in ("a b.pth", "it's.pth"):
+        put(tree / "vit/vit-l/projectA/1.0.1", name, pointer)
+    put(tree / "vit/vit-l/projectA/1.0.2", "CONFIG.yaml")
+    sentences = [one.sentence for one in imported(tree, RACK.project("projectA")).problems]
+    assert any("--include 'vit/vit-l/projectA/1.0.1/a b.pth'" in one for one in sentences)
+    assert any("""--include 'vit/vit-l/projectA/1.0.1/it'"'"'s.pth'""" in one for one in sentences)
+    assert any("CONFIG.yaml matches no pattern" in one for one in sentences)
+    assert any("'CONFIG.yaml' and 'config.yaml', one file on macOS and Windows" in one for one in sentences)
+
+
+def test_the_base_of_a_version_is_looked_up_once(tree: Path) -> None:
+    imported(tree, RACK.base)
+    cellar = Cellar(tree)
+    watched = Watched(cellar.store)
+    import_versions(watched, RACK.project("projectA"), cellar.config(RACK))
+    base = layout.record(RACK.base.at("1.0"))
+    assert watched.asked.count(("read", base)) == 2  # once for each of the two versions
 
 
 def test_one_model_alone(tree: Path) -> None:

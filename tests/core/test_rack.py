@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import pytest
 
 from cellar_core.digest import digest_json
-from cellar_core.rack import TEMPLATE, ArtifactRules, OnBump, RackConfig
+from cellar_core.rack import ArtifactRules, OnBump, RackConfig, starters
 from cellar_core.record import FileEntry
 from cellar_core.ref import Rack
 
@@ -20,14 +22,17 @@ def config(text: str) -> RackConfig:
 
 def test_everything_has_a_default() -> None:
     """An empty file, and the one that a new rack gets, mean the same."""
-    assert config("") == config(TEMPLATE.format(rack=RACK)) == RackConfig()
+    first = config(starters(RACK)["config.toml"])
+    paths = ["model.bin", "logs/1.txt"]
+    assert first.artifact.broken(paths) == config("").artifact.broken(paths) == []
+    assert config("") == RackConfig() == first.model_copy(update={"artifact": ArtifactRules()})
     rebuild = config("").rebuild
     assert (rebuild.on_minor, rebuild.on_major, rebuild.max_parallel) == (OnBump.AUTO, OnBump.APPROVE, 4)
 
 
 def test_template_shows_what_works() -> None:
     """The lines that the template has as comments are valid when they are taken in."""
-    lines = TEMPLATE.format(rack=RACK).splitlines()
+    lines = starters(RACK)["config.toml"].splitlines()
     text = "\n".join(
         line.removeprefix("# ")
         if line.startswith(("# [", "# hold", "# track", "# data", "# param"))
@@ -51,13 +56,20 @@ def test_template_shows_what_works() -> None:
         (["logs/"], ["*"], ["logs/a/b.txt"], 0),
         (["logs/"], ["*"], ["logs.txt"], 1),
         (["logs/"], ["*"], ["x/logs/a.txt"], 1),
-        ([], ["*.bin", "logs/"], ["a.bin", "logs/x"], 0),
+        ([], ["*.bin", "logs/"], ["a.bin", "logs/x"], 1),
+        ([], ["*.bin", "logs/*"], ["a.bin", "logs/x"], 0),
+        (["logs\\"], [], ["logs/x"], 0),
+        (["**/a.bin"], [], ["a.bin", "x/a.bin", "x/y/a.bin"], 0),
+        (["**/a.bin"], [], ["ba.bin"], 2),
+        (["x/**/y/**/a.bin"], [], ["x/y/a.bin", "x/1/y/a.bin", "x/y/2/a.bin", "x/1/y/2/3/a.bin"], 0),
+        (["x/**"], [], ["x/1/2"], 0),
+        (["[!a]*"], [], ["b", ".hidden"], 0),
         ([], [], ["a.bin", "b.bin"], 2),
         (["a?", "[bc]"], [], ["a1", "b"], 0),
     ],
 )
 def test_rules(required: list[str], optional: list[str], paths: list[str], broken: int) -> None:
-    """Globs over whole paths; a pattern that ends in a slash means any file below."""
+    """As in ml-cellar: globs over whole paths; a required pattern that ends in a slash means any file below."""
     rules = ArtifactRules(required_files=tuple(required), optional_files=tuple(optional))
     assert len(rules.broken(paths)) == broken
 
@@ -90,3 +102,30 @@ def test_contract() -> None:
 def test_digest(text: str, changes: bool) -> None:
     """The digest of what can make a rebuild end differently: rules and the project's recipe, not holds or limits."""
     assert (config(text).digest(A) != config("").digest(A)) is changes
+
+
+def test_optional_files_that_are_left_out() -> None:
+    """As in ml-cellar nothing is optional then; unless no rule is given at all."""
+    assert config("").artifact.broken(["a.bin"]) == []
+    assert config('[artifact]\nrequired_files = ["a.bin"]').artifact.broken(["a.bin"]) == []
+    [sentence] = config('[artifact]\nrequired_files = ["a.bin"]').artifact.broken(["a.bin", "b.bin"])
+    assert sentence == "b.bin matches no pattern of required_files or optional_files"
+
+
+def test_a_directory_among_optional_files_is_explained() -> None:
+    [sentence] = ArtifactRules(optional_files=("logs/",)).broken(["logs/x"])
+    assert sentence.endswith('; there, write "logs/*" for "logs/"')
+
+
+def test_the_files_of_a_new_rack_are_read_by_ml_cellar() -> None:
+    """Its four tables have the types that it expects; those that only we read are other tables."""
+    files = starters(RACK)
+    assert set(files) == {"config.toml", "README.md", "template.md"}
+    assert "vit/vit-l" in files["README.md"]
+    tables = tomllib.loads(files["config.toml"])
+    assert tables["rack"] == {"name": "vit-l"}
+    assert tables["project"] == {"version_x_y": ["base"], "version_x_y_z": []}
+    assert tables["document"] == {"template_file": "template.md", "result_file": "result.json"}
+    assert tables["artifact"]["required_files"] == []
+    assert tables["artifact"]["optional_files"] == ["*"]
+    assert set(tables) - {"rack", "project", "document", "artifact"} == {"rebuild"}
