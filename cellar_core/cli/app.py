@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -94,8 +95,9 @@ class Commands(TyperGroup):
             "",
             *(f"{_bold(f'{one.opts[0]} {SHOWN[name]}', 22)}{one.help}" for name, one in shown.items()),
         ]
+        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
         for line in (*lines, last):
-            typer.echo(line.rstrip(), color=False if os.environ.get("NO_COLOR") else None)
+            typer.echo(line.rstrip(), color=False if plain else None)  # None: if it is a terminal
 
     def _summary(self, name: str) -> str:
         return str(self._command(name).help).partition("\n")[0].rstrip(".")
@@ -122,6 +124,7 @@ class Command(TyperCommand):
 
         machine = bool(ctx.params["json"])
         try:
+            _refuse_broken_text(ctx)
             answer: Answer = super().invoke(ctx)
             output.tell(answer, machine=machine)
         except BrokenPipeError:  # whoever read the answer has had enough
@@ -130,6 +133,16 @@ class Command(TyperCommand):
             raise typer.Exit(output.explain(error, ctx, machine=machine)) from None
         if answer.failed:
             raise typer.Exit(1)
+
+
+def _refuse_broken_text(ctx: Any) -> None:
+    """Bytes that are no text come in as lone surrogates, which no JSON can hold; a Path may have them."""
+    for option in ctx.command.params:
+        value = ctx.params.get(option.name)
+        if isinstance(value, str) and any("\ud800" <= one <= "\udfff" for one in value):
+            raise BadUsage(
+                f"{option.opts[0] if option.opts[0][0] == '-' else option.metavar} is no text in UTF-8: {value}"
+            )
 
 
 app = typer.Typer(
@@ -214,8 +227,12 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
             signal.signal(number, _terminate)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    for name in ("stdout", "stderr"):
+        stream: Any = getattr(sys, name)
+        if stream is None:  # it was closed, and what is opened next must not take its place
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+        else:
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="cellar")
     except Terminated as end:

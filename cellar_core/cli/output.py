@@ -18,7 +18,7 @@ from cellar_core.cli.app import BadUsage
 from cellar_core.cli.console import console
 from cellar_core.errors import CellarError
 from cellar_core.names import NoSuchRack
-from cellar_core.ref import InvalidRef, Ref
+from cellar_core.ref import InvalidRef, Model, Ref
 from cellar_core.report import printable
 from cellar_core.store import UnknownStore
 from cellar_core.trainer import TrainerFailed, UnknownTrainer
@@ -67,9 +67,7 @@ def tell(answer: Answer, *, machine: bool) -> None:
 
 def explain(error: CellarError | OSError, ctx: Any, *, machine: bool) -> int:
     """Print the error that ends a command, with the name that was meant perhaps; returns the exit code."""
-    hint = ""
-    if isinstance(error, NoSuchRack | NoSuchVersion) and (nearest := _nearest(ctx)):
-        hint = _meant(nearest)
+    hint = _hint(error, ctx) if isinstance(error, NoSuchRack | NoSuchVersion) else ""
     complain(error, hint, machine=machine)
     return 2 if isinstance(error, USAGE) else 1
 
@@ -113,6 +111,8 @@ def _say(kind: str, style: str, message: str) -> None:
 def facts_of(error: CellarError | OSError, hint: str = "") -> dict[str, Any]:
     """An error for programs."""
     message = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if not isinstance(error, TrainerFailed):  # whose message holds words of the user's own
         message = _KEYWORDS.sub(lambda found: f"--{found[1]}{found[2] and ' '}{found[2]}", message)
     retryable = error.retryable if isinstance(error, CellarError) else True
@@ -125,20 +125,24 @@ def _trace(cause: BaseException) -> None:
     traceback.print_exception(type(cause), cause, trace.tb_next if trace else None)
 
 
-def _nearest(ctx: Any) -> str | None:
-    """What exists and looks most like the name that was given and does not."""
+def _hint(error: CellarError, ctx: Any) -> str:
+    """What was meant perhaps: what exists and looks most like the name that was given and does not."""
     with suppress(CellarError):
         cellar = Cellar(ctx.obj)
-        racks = cellar.racks()
-        known = [*map(str, racks), *(str(model) for rack in racks for model in cellar.models(rack))]
+        racks = list(map(str, cellar.racks()))
+        known = [*racks, *(str(model) for rack in racks for model in cellar.models(rack))]
         for name, mark, choice in map(_split, _words(ctx)):
+            if isinstance(error, NoSuchRack) and name in racks:
+                return f". {name} is a rack: name one of its models, such as {name}/base"
+            if isinstance(error, NoSuchRack) and name in known:
+                return f". {name} is a model: name its rack, {Model(name).rack}"
             if name not in known:
                 there, before, given = known, "", name
             else:
                 there, before, given = _choices(cellar, name, mark), name + mark, choice
             if given not in there and (close := difflib.get_close_matches(given, there, 1)):
-                return before + close[0]
-    return None
+                return _meant(before + close[0])
+    return ""
 
 
 def _words(ctx: Any) -> Iterator[str]:

@@ -14,7 +14,7 @@ from cellar_core.gc import Collected
 from cellar_core.layout import claims
 from cellar_core.rebuild import Rebuilt
 from cellar_core.report import RackReport, Sheet, VersionReport
-from tests.core.helpers import Bench, Crash, Watched, caller, write
+from tests.core.helpers import Bench, Crash, Watched, caller, snapshot, write
 from tests.core.terminal import RACK, A, B, Terminal
 
 
@@ -622,6 +622,51 @@ def test_a_mistyped_name_suggests_the_nearest(stale: Terminal, words: str, meant
     stale("alias", A, "production", "1.0.1")
     stale(*words.split(), code=1)
     assert stale.err.endswith(f"Did you mean {meant}?\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("lineage vit/vit-l", "vit/vit-l is a rack: name one of its models, such as vit/vit-l/base"),
+        ("retrain vit/vit-l -- true", "vit/vit-l is a rack: name one of its models, such as vit/vit-l/base"),
+        ("plan vit/vit-l/projectA", "vit/vit-l/projectA is a model: name its rack, vit/vit-l"),
+        ("gc vit/vit-l/base", "'base' is a model of a rack"),
+    ],
+)
+def test_a_rack_in_place_of_a_model_is_told_and_a_model_in_place_of_a_rack(
+    stale: Terminal, words: str, told: str
+) -> None:
+    stale(*words.split(), code=2 if "gc" in words else 1)
+    assert told in stale.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["ls", "vit/a b"], 1),
+        (["register", "vit/\x1b[31mred", "one", "--bump", "minor"], 2),
+        (["register", "vit/vit-l/project X", "one", "--base", f"{RACK}/base/1.0"], 2),
+        (["register", RACK, "one", "--bump", "minor", "--notes", "\udcff bad"], 2),
+        (["register", RACK, "no\udcff", "--bump", "minor"], 1),
+        (["yank", f"{RACK}/base/1.1", "--why", "\udcff\x1b"], 2),
+        (["show", f"{RACK}/base/\u0661.\u0660"], 2),
+        (["alias", A, "", "1.0.1"], 2),
+        (["ls", ""], 1),
+        (["\x1b[2J"], 2),
+        (["ls", "--x\x1b[2J"], 2),
+        (["report", RACK, "-o", "nowhere/\x1b[2J.html"], 1),
+    ],
+)
+def test_hostile_words_are_refused_in_one_printable_line(
+    stale: Terminal, cellar: Cellar, words: list[str], code: int
+) -> None:
+    before = snapshot(cellar)
+    assert stale(*words, code=code) == ""
+    assert stale.err.endswith("\n")
+    assert stale.err[:-1].isprintable()
+    assert snapshot(cellar) == before
+    assert stale(*words, "--json", code=code) == ""
+    assert json.loads(stale.err)["error"]
 
 
 def test_an_error_as_json_is_the_last_line_on_stderr(stale: Terminal) -> None:

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -146,7 +147,84 @@ def test_a_reader_that_has_had_enough_is_told_nothing(cellar: Cellar) -> None:
     process.wait(WAIT)
 
 
+@pytest.mark.parametrize(
+    "words", [["log", RACK, "--json"], ["show", A], ["ls", RACK], ["--help"], ["ls", "--help"]]
+)
+def test_a_reader_of_one_line_gets_it_and_nothing_else_is_said(cellar: Cellar, words: list[str]) -> None:
+    """Also where there is far more to write than a pipe holds."""
+    for number in range(40):
+        cellar.alias(A, "production", "1.0.1", f"{number} {'why ' * 1000}")
+    process = subprocess.Popen([*CELLAR, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stderr
+    assert process.stdout.readline() or process.stdout.readline()
+    process.stdout.close()
+    with process.stderr as stream:
+        assert stream.read() == ""
+    assert process.wait(WAIT) in (0, 1)
+
+
+def test_closed_streams_are_no_traceback(cellar: Cellar) -> None:
+    for script, code in (
+        ("ls >&-", 0),
+        ("ls nothing 2>&-", 1),
+        ("register vit/vit-l two --bump minor >&- 2>&-", 0),
+    ):
+        words = f"{shlex.join(CELLAR)} {script}"
+        done = subprocess.run(["sh", "-c", words], capture_output=True, text=True, timeout=WAIT, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+
+
+def test_a_full_disk_is_an_error(cellar: Cellar) -> None:
+    for words in (["ls"], ["ls", "--json"]):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [*CELLAR, *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=WAIT, check=False
+            )
+        assert done.returncode == 1
+        assert "No space left on device" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_terminal_that_knows_few_characters_is_written_to_all_the_same(
+    cellar: Cellar, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    cellar.register_base(RACK, write(Path("three"), "three"), bump="minor", notes="größer → besser")
+    drawn = {words: run_bytes(*words).decode(encoding) for words in (("ls", RACK), ("show", f"{RACK}/base"))}
+    assert ("└── " if encoding == "utf-8" else "`-- ") in drawn["ls", RACK]
+    notes = "größer → besser".encode(encoding, "backslashreplace").decode(encoding)
+    assert notes in drawn["show", f"{RACK}/base"]
+
+
+def run_bytes(*words: str) -> bytes:
+    """What a command that ends well writes to stdout."""
+    done = subprocess.run([*CELLAR, *words], capture_output=True, timeout=WAIT, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    return done.stdout
+
+
 # Signals
+
+
+def test_a_key_stops_a_command_that_waits(cellar: Cellar) -> None:
+    """Ctrl-C where nothing is trained: here it waits for somebody to write to a pipe."""
+    os.mkfifo("recipe.json")
+    words = ["register", RACK, "two", "--bump", "minor", "--recipe", "recipe.json"]
+    process = subprocess.Popen([*CELLAR, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    held: list[int] = []
+
+    def reads() -> bool:
+        with suppress(OSError):  # as long as nobody reads
+            held.append(os.open("recipe.json", os.O_WRONLY | os.O_NONBLOCK))
+        return bool(held)
+
+    until(reads)
+    process.send_signal(signal.SIGINT)
+    out, told = process.communicate(timeout=WAIT)
+    os.close(held[0])
+    assert (process.returncode, out, told) == (130, "", "ended by SIGINT\n")
 
 
 @pytest.fixture
@@ -220,10 +298,10 @@ def test_a_command_that_takes_too_long_is_ended(cellar: Cellar) -> None:
 # At a terminal
 
 
-def at_a_terminal(*words: str) -> str:
+def at_a_terminal(*words: str, code: int = 0, **settings: str) -> str:
     """What a command writes to a terminal of 100 columns."""
     controller, terminal = pty.openpty()
-    environment = {**os.environ, "COLUMNS": "100"}
+    environment = {**os.environ, "COLUMNS": "100", **settings}
     process = subprocess.Popen([*CELLAR, *words], stdout=terminal, stderr=terminal, env=environment)
     os.close(terminal)
     written = b""
@@ -236,12 +314,24 @@ def at_a_terminal(*words: str) -> str:
         except OSError:  # the other side was closed
             break
     os.close(controller)
-    assert process.wait(WAIT) == 0, written
+    assert process.wait(WAIT) == code, written
     return written.decode()
 
 
 def test_at_a_terminal_there_is_colour(cellar: Cellar) -> None:
     assert "\x1b[" in at_a_terminal("plan", RACK)
+    assert "\x1b[36m" in at_a_terminal("--help")
+    assert "\x1b[1;31mError" in at_a_terminal("ls", "vit/vit-x", code=1)
+
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*(?:3[0-9]|4[0-9]|9[0-7])[0-9;]*m")
+
+
+@pytest.mark.parametrize("words", [("plan", RACK), ("ls", RACK), ("--help",), ("ls", "--help")])
+def test_at_a_terminal_there_is_no_colour_for_who_wants_none(cellar: Cellar, words: tuple[str, ...]) -> None:
+    assert COLOUR.search(at_a_terminal(*words))
+    assert not COLOUR.search(at_a_terminal(*words, NO_COLOR="1"))
+    assert "\x1b" not in at_a_terminal(*words, TERM="dumb")
 
 
 def test_at_a_terminal_progress_is_a_bar_below_what_the_training_prints(cellar: Cellar) -> None:
