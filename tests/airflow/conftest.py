@@ -16,7 +16,7 @@ import pytest
 
 from cellar_core import Cellar
 from example_flows.demo.airflow_server import AirflowServer
-from tests.readme import write_script
+from tests.pages import write_script
 
 # What is about another package has no place where that is not installed, as with the orchestrators themselves.
 NEEDED = {
