@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from cellar_core.payload import CHUNK
 from cellar_core.store.base import Store, StoreUnavailable
@@ -72,7 +72,9 @@ class Session:
         self.fs: AsyncFileSystem
         self.root: str
         if filesystem is None:
-            self.fs, self.root = url_to_fs(url, **{**options, "use_listings_cache": False})
+            # Our own, so that another cellar, or a user's file system, shares neither its loop's work nor its end.
+            own = {"use_listings_cache": False, "skip_instance_cache": True}
+            self.fs, self.root = url_to_fs(url, **{**options, **own})
         else:
             self.fs, self.root = filesystem(**options), strip_protocol(url)
             self.fs.dircache = DirCache(use_listings_cache=False)
@@ -91,7 +93,12 @@ class ObjectStore(Store):
         url: Where, such as ``gs://bucket/cellar``.
         options: fsspec's ``storage_options``.
         filesystem: What makes the file system out of them, in each process anew; fsspec itself if None.
+
+    Attributes:
+        span: How many bytes of a large file are asked for at once.
     """
+
+    span: ClassVar[int] = CHUNK
 
     def __init__(self, url: str, options: Mapping[str, Any], filesystem: FileSystem | None = None) -> None:
         self.url = url.rstrip("/")
@@ -108,8 +115,11 @@ class ObjectStore(Store):
         session = self._opened
         if session is None or session.pid != os.getpid():
             with self._telling(""):
-                session = self._opened = Session(self.url, self._options, self._filesystem)
+                session = self._opened = self._open()
         return session
+
+    def _open(self) -> Session:
+        return Session(self.url, self._options, self._filesystem)
 
     @property
     def _fs(self) -> AsyncFileSystem:
@@ -175,27 +185,26 @@ class ObjectStore(Store):
         if size <= SMALL:
             yield self._range(key, 0, size + 1)
             return
-        starts = range(0, size, CHUNK)
+        starts = range(0, size, self.span)
         ends = [*starts[1:], size + 1]
         yield from self._in_order(
-            [partial(self._range, key, start, end) for start, end in zip(starts, ends, strict=True)]
+            [partial(self._begin, key, start, end) for start, end in zip(starts, ends, strict=True)]
         )
 
     def put(self, key: str, size: int, pieces: Iterator[bytes]) -> None:
-        with self._telling(key):
-            if size <= CHUNK:
-                with self._session.pieces if size > SMALL else contextlib.nullcontext():
-                    self._fs.pipe_file(self._path(key), b"".join(pieces))
-                return
-            try:
-                self._session.sender.submit(self._send, key, size, pieces).result()
-            except FileNotFoundError as error:
-                # No such upload: it was completed and the answer was lost, or somebody has discarded it.
-                if self.find(key).get(key) != size:
-                    place = f"{self.url}/{key}"
-                    raise StoreUnavailable(
-                        f"{place} was tidied away while it was sent; register again"
-                    ) from error
+        if size <= CHUNK:
+            with self._session.pieces if size > SMALL else contextlib.nullcontext():
+                self._send_whole(key, b"".join(pieces))
+            return
+        try:
+            self._session.sender.submit(self._send, key, size, pieces).result()
+        except _Gone as error:
+            # It was completed and the answer was lost, or somebody has discarded it.
+            if self.find(key).get(key) != size:
+                place = f"{self.url}/{key}"
+                raise StoreUnavailable(
+                    f"{place} was tidied away while it was sent; register again"
+                ) from error
 
     def delete(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError), self._telling(key):
@@ -204,6 +213,14 @@ class ObjectStore(Store):
     def _get(self, key: str) -> bytes:
         data: bytes = self._fs.cat_file(self._path(key))
         return data
+
+    def _send_whole(self, key: str, data: bytes) -> None:
+        with self._telling(key):
+            self._fs.pipe_file(self._path(key), data)
+
+    def _begin(self, key: str, start: int, end: int) -> Ahead:
+        """A range that is on its way from now on."""
+        return _Whole(self._session.pool.submit(self._range, key, start, end))
 
     def _range(self, key: str, start: int, end: int) -> bytes:
         with self._telling(key):
@@ -215,33 +232,70 @@ class ObjectStore(Store):
                 return b""
         return data
 
+    @contextlib.contextmanager
+    def _sending(self, key: str) -> Iterator[None]:
+        """The same for what is asked of an upload that was begun; raises _Gone if there is no such upload."""
+        try:
+            with self._telling(key):
+                yield
+        except FileNotFoundError as error:
+            raise _Gone from error
+
     def _send(self, key: str, size: int, pieces: Iterator[bytes]) -> None:
         """Send a large object in pieces; closing the stream makes it visible, so that is done last, or never."""
         with self._session.pieces:
-            stream = self._fs.open(self._path(key), "wb", block_size=CHUNK)
+            with self._sending(key):
+                stream = self._fs.open(self._path(key), "wb", block_size=CHUNK)
             try:
                 for piece in pieces:
-                    stream.write(piece)
+                    with self._sending(key):
+                        stream.write(piece)
             except BaseException:
                 stream.discard()
                 stream.closed = True  # else its destructor would finish the upload
                 raise
-            stream.close()
+            with self._sending(key):
+                stream.close()
 
-    def _in_order(self, gets: list[Callable[[], bytes]]) -> Iterator[bytes]:
-        """The answers of *gets* in their order, while the next few are under way."""
+    def _in_order(self, begins: list[Callable[[], Ahead]]) -> Iterator[bytes]:
+        """The bytes of ranges in their order, while the next few are under way."""
         session = self._session
-        ahead: deque[Future[bytes]] = deque()
-        waiting = deque(gets)
+        ahead: deque[Ahead] = deque()
+        waiting = deque(begins)
         try:
             while waiting or ahead:
                 # Wait for room only with empty hands: then whoever has some goes on and gives it back.
                 while waiting and len(ahead) < AHEAD and session.pieces.acquire(blocking=not ahead):
-                    ahead.append(session.pool.submit(waiting.popleft()))
-                yield ahead[0].result()
+                    ahead.append(waiting.popleft()())
+                yield from ahead[0]
                 ahead.popleft()
                 session.pieces.release()
         finally:
-            for future in ahead:
-                future.cancel()
+            for left in ahead:
+                left.cancel()
                 session.pieces.release()
+
+
+class _Gone(Exception):
+    """There is no such upload (any more)."""
+
+
+class Ahead(Protocol):
+    """Bytes that are on their way."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Wait for them."""
+
+    def cancel(self) -> object:
+        """Nobody will read on."""
+
+
+class _Whole:
+    """What comes in one piece."""
+
+    def __init__(self, future: Future[bytes]) -> None:
+        self._future = future
+        self.cancel = future.cancel
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._future.result()

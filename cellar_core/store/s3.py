@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from cellar_core.payload import CHUNK
-from cellar_core.store.objects import SENDING, ObjectStore
+from cellar_core.store.objects import SENDING, Ahead, FileSystem, ObjectStore, Session
+from cellar_core.store.signed import Coming, Signed
 
 __all__ = ["S3Store"]
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 MOST_PARTS = 10_000
 """So many parts an upload may have."""
@@ -17,6 +24,8 @@ MOST_PARTS = 10_000
 
 class S3Store(ObjectStore):
     """A bucket, or a part of one; see ObjectStore."""
+
+    span = 4 * CHUNK
 
     def find(self, prefix: str) -> Mapping[str, int]:
         # s3fs.find asks twice more when there is nothing.
@@ -71,14 +80,46 @@ class S3Store(ObjectStore):
         data: bytes = self._fs.cat_file(self._path(key), max_concurrency=1)
         return data
 
+    def _open(self) -> Session:
+        return _Session(self.url, self._options, self._filesystem)
+
+    @property
+    def _signed(self) -> Signed:
+        return cast("_Session", self._session).signed
+
+    def _send_whole(self, key: str, data: bytes) -> None:
+        if self._tried(self._signed.put(self._name(key), data)) is None:
+            super()._send_whole(key, data)
+
+    def _range(self, key: str, start: int, end: int) -> bytes:
+        data = self._tried(self._signed.get(self._name(key), start, end))
+        return super()._range(key, start, end) if data is None else data
+
+    def _begin(self, key: str, start: int, end: int) -> Ahead:
+        def rest(count: int) -> Iterator[bytes]:
+            return (self._range(key, at, min(at + CHUNK, end)) for at in range(start + count, end, CHUNK))
+
+        return Coming(self._signed.stream(self._name(key), start, end), self._fs.loop, rest)
+
+    def _tried(self, asked: Coroutine[None, None, T]) -> T | None:
+        """What a signed request gives; None if it fails, whatever the reason: a call of s3fs will find that out."""
+        future = asyncio.run_coroutine_threadsafe(asked, self._fs.loop)
+        if error := future.exception():
+            _log.debug("a signed URL of %s failed: %r", self.url, type(error))
+            return None
+        return future.result()
+
     def _send(self, key: str, size: int, pieces: Iterator[bytes]) -> None:
-        upload = self._call("create_multipart_upload", key)["UploadId"]
+        with self._sending(key):
+            upload = self._call("create_multipart_upload", key)["UploadId"]
         try:
             parts = self._send_parts(key, _parts(pieces, size), upload)
         except BaseException:
-            self._call("abort_multipart_upload", key, UploadId=upload)
+            with self._sending(key):
+                self._call("abort_multipart_upload", key, UploadId=upload)
             raise
-        self._call("complete_multipart_upload", key, UploadId=upload, MultipartUpload={"Parts": parts})
+        with self._sending(key):
+            self._call("complete_multipart_upload", key, UploadId=upload, MultipartUpload={"Parts": parts})
 
     def _send_parts(self, key: str, parts: Iterator[bytes], upload: str) -> list[dict[str, Any]]:
         """Send the parts, several at once, and wait for all of them; raises what getting them raises."""
@@ -87,7 +128,8 @@ class S3Store(ObjectStore):
 
         def send(number: int, data: bytes) -> Any:
             try:
-                return self._call("upload_part", key, UploadId=upload, PartNumber=number, Body=data)
+                with self._sending(key):
+                    return self._call("upload_part", key, UploadId=upload, PartNumber=number, Body=data)
             finally:
                 session.sending.release()
 
@@ -109,6 +151,14 @@ class S3Store(ObjectStore):
                     session.sending.release()
                 else:
                     future.exception()
+
+
+class _Session(Session):
+    """What one process has of a bucket."""
+
+    def __init__(self, url: str, options: Mapping[str, Any], filesystem: FileSystem | None) -> None:
+        super().__init__(url, options, filesystem)
+        self.signed = Signed(self.fs, self.root.partition("/")[0])
 
 
 def _parts(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
