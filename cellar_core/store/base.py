@@ -187,14 +187,18 @@ def checked(
     """
     name = algorithm(expected.digest)
     state = hasher(name)
+    for piece in _there(source, chunks(source, CHUNK) if pieces is None else pieces):
+        state.update(piece)
+        yield piece
+        on_bytes(len(piece))
+    if f"{name}:{state.hexdigest()}" != expected.digest:
+        raise SourceChanged(f"{source} changed while it was registered; register once training has ended")
+
+
+def _there(source: Path, pieces: Iterable[bytes]) -> Iterator[bytes]:
     try:
-        for piece in chunks(source, CHUNK) if pieces is None else pieces:
-            state.update(piece)
-            yield piece
-            on_bytes(len(piece))
+        yield from pieces
     except FileNotFoundError:
         raise SourceChanged(
             f"{source} went away while it was registered; register once training has ended"
         ) from None
-    if f"{name}:{state.hexdigest()}" != expected.digest:
-        raise SourceChanged(f"{source} changed while it was registered; register once training has ended")

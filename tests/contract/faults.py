@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import fsspec
 import pytest
 
 from cellar_core import Cellar, layout
@@ -54,6 +55,12 @@ class FaultContract:
     def direct(self, url: str, server: Server) -> Store:
         """The same store, with nothing between."""
         return open_store(url, server.options())
+
+    def test_its_file_system_is_its_own(self, store: Store, url: str, options: dict[str, Any]) -> None:
+        """Nobody else has its connections, with the same options neither: not another cellar, nor what a user opens."""
+        others = [open_store(url, options)._fs, fsspec.url_to_fs(url, **options)[0]]  # type: ignore[attr-defined]
+        assert all(other is not store._fs for other in others)  # type: ignore[attr-defined]
+        assert store.create("m/a.json", b"data")
 
     # create
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, cast
 from urllib.parse import unquote
 
 import aiohttp
@@ -42,6 +42,7 @@ class Fault:
     after: int = 0
     status: int | None = None
     done: bool = False
+    torn: bool = False
 
     def meets(self, request: Request) -> bool:
         """Whether *request* is one that goes wrong; it is counted."""
@@ -79,6 +80,10 @@ class Proxy:
     def refuse(self, status: int, method: str, part: str = "", times: int = 1, *, done: bool = False) -> None:
         """Answer the next such requests with *status*; the server hears of them only if they are to be *done*."""
         self._faults.append(Fault(method, part, times, status=status, done=done))
+
+    def tear(self, method: str, part: str = "", times: int = 1) -> None:
+        """Cut the connection in the middle of the answers to the next such requests."""
+        self._faults.append(Fault(method, part, times, done=True, torn=True))
 
     def count(self, method: str, part: str = "") -> int:
         """How many such requests there were."""
@@ -122,6 +127,10 @@ class Proxy:
         response = await self._pass_on(request, body)
         if fault and fault.status:
             return web.Response(status=fault.status)
+        if fault and fault.torn:
+            torn = web.StreamResponse(status=response.status, headers=response.headers)
+            await torn.prepare(request)
+            await torn.write(cast("bytes", response.body)[: len(cast("bytes", response.body)) // 2])
         if fault and request.transport:
             request.transport.abort()
         return response

@@ -292,6 +292,23 @@ class StoreContract(Placed):
         assert not store.find("v/")
         assert store.read("v/model.bin") is None
 
+    @pytest.mark.parametrize("kind", ["source", "large"])
+    def test_what_its_caller_raises_is_not_its_own(
+        self, store: Store, kind: str, request: pytest.FixtureRequest
+    ) -> None:
+        """Who is told of the bytes may fail, as a full disk's log does: that is no word of the store."""
+        source: Path = request.getfixturevalue(kind)
+        for failure in (OSError("no space left"), PermissionError("no log"), TimeoutError("no answer")):
+
+            def fails(count: int, failure: OSError = failure) -> None:
+                raise failure
+
+            with pytest.raises(OSError, match=r"^no ") as caught:
+                store.upload(source, "v/model.bin", described(source), fails)
+            assert caught.value is failure
+        assert not store.find("v/")
+        assert not store.partials("v/")
+
     def test_never_overwritten_in_place(self, store: Store, tmp_path: Path) -> None:
         """Whoever reads a file while a late twin sends it again reads whole, right bytes to the end."""
         source = tmp_path / "big.bin"
