@@ -6,6 +6,7 @@ a download. Its locks only spare downloads, and the kernel releases them when th
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import re
@@ -13,19 +14,16 @@ import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
+from typing import BinaryIO, NamedTuple, TypeAlias, TypeVar
 
 from cellar_core import disk
 from cellar_core.digest import algorithm, digest_stream
 from cellar_core.errors import CellarError
 from cellar_core.record import FileEntry
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
 
 __all__ = ["SIZE", "Cache", "UnknownSize"]
 
@@ -33,6 +31,8 @@ SIZE = "50GB"
 """How large the cache may grow, unless ``CELLAR_CACHE_SIZE`` says otherwise."""
 PATIENCE = 60.0
 """After so many seconds without a byte, another's download counts as stuck, and is not waited for any longer."""
+POLL = 0.05
+"""Seconds between two looks whether another has ended."""
 
 T = TypeVar("T")
 OnBytes: TypeAlias = Callable[[int], object]
@@ -96,11 +96,14 @@ class Cache:
             if part is None:
                 fetch(file, path, on_bytes)
             elif not self._copy_out(file, path, on_bytes):  # nobody has fetched it meanwhile
-                fetch(file, path, lambda count: (on_bytes(count), self._try(part.touch)))
+                fetch(file, path, lambda count: (on_bytes(count), self._try(lambda: os.utime(part.fileno()))))
                 self._try(lambda: self._keep(file, path, part))
 
     def _place(self, file: FileEntry) -> Path:
         return self._directory / file.digest.replace(":", "-")
+
+    def _part(self, file: FileEntry) -> Path:
+        return self._place(file).with_suffix(".part")
 
     def _try(self, act: Callable[[], T]) -> T | None:
         """Do what is only for the cache's sake; if it cannot be done, say so, and do no more of it in this pull."""
@@ -108,7 +111,7 @@ class Cache:
             return None
         try:
             return act()
-        except (OSError, NotImplementedError) as error:  # the latter is filelock's where there are no locks
+        except OSError as error:
             with self._lock:
                 said, self._usable = not self._usable, False
             if not said:
@@ -143,62 +146,66 @@ class Cache:
         return False
 
     @contextmanager
-    def _turn(self, file: FileEntry, on_bytes: OnBytes) -> Iterator[Path | None]:
-        """Wait while another fetches *file*; gives the place for it, or None if it is not to be kept."""
-        part = self._place(file).with_suffix(".part")
-        lock = self._try(lambda: self._wait(part, on_bytes)) if file.size <= self._size else None
+    def _turn(self, file: FileEntry, on_bytes: OnBytes) -> Iterator[BinaryIO | None]:
+        """Wait while another fetches *file*; gives what to keep it in, or None if it is not to be kept."""
+        place = self._part(file)
+        part = self._wait(place, on_bytes) if file.size <= self._size else None
         try:
-            yield part if lock else None
+            yield part
         finally:
-            if lock:
-                with suppress(OSError):
-                    part.unlink(missing_ok=True)
-                    Path(lock.lock_file).unlink(missing_ok=True)
-                lock.release()
+            if part:
+                with suppress(OSError), part:
+                    if _is_at(place, part):
+                        place.unlink()
 
-    def _wait(self, part: Path, on_bytes: OnBytes) -> BaseFileLock | None:
-        """Take the lock of *part*; None if whoever has it is stuck."""
-        from filelock import FileLock, Timeout
-
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = FileLock(part.with_suffix(".lock"))
-        for second in count():
-            try:
-                lock.acquire(timeout=1)
-            except Timeout:
-                on_bytes(0)  # raises if this pull has failed meanwhile, or was interrupted
-                if _is_stale(part):
-                    _log.warning("another process is stuck getting %s; getting it too", part.stem)
-                    return None
-                if second % PATIENCE == 0:
-                    _log.info("waiting for another process, which is getting %s", part.stem)
-            else:
-                part.touch()
-                return lock
+    def _wait(self, part: Path, on_bytes: OnBytes) -> BinaryIO | None:
+        """Lock *part*; None if whoever has locked it is stuck, or if there can be no lock."""
+        self._try(lambda: self._directory.mkdir(mode=0o700, parents=True, exist_ok=True))
+        until = time.monotonic() + PATIENCE
+        for look in count():
+            if (locked := self._try(lambda: _locked(part))) or not self._usable:
+                return locked
+            on_bytes(0)  # raises if this pull has failed meanwhile, or was interrupted
+            if _is_stale(part):
+                _log.warning("another process is stuck getting %s; getting it too", part.stem)
+                return None
+            if look == 0 or time.monotonic() > until:
+                _log.info("waiting for another process, which is getting %s", part.stem)
+                until = time.monotonic() + PATIENCE
+            time.sleep(POLL)
         raise AssertionError("time has no end")
 
-    def _keep(self, file: FileEntry, path: Path, part: Path) -> None:
+    def _keep(self, file: FileEntry, path: Path, part: BinaryIO) -> None:
         if not self._make_room(file.size):
             return
-        part.unlink()  # it may be left from a pull that was killed, and read-only
-        with part.open("x+b") as target:
-            for _ in disk.copy(path, target):
-                pass
-        part.chmod(0o444)
-        part.replace(self._place(file))
+        for _ in disk.copy(path, part):
+            pass
+        part.flush()
+        os.fchmod(part.fileno(), 0o444)
+        if _is_at(self._part(file), part):  # else we were taken for stuck
+            self._part(file).replace(self._place(file))
 
     def _make_room(self, size: int) -> bool:
         """Whether *size* bytes may be added; looks through the directory only now and then."""
-        from filelock import FileLock
-
         with self._lock:
             if self._granted < size:
-                with FileLock(self._directory / "room.lock", timeout=PATIENCE):
+                with self._alone():
                     self._granted = self._evict(size)
             if self._granted < size:
                 return False
             self._granted -= size
             return True
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While no other process makes room; raises TimeoutError if one is stuck at it."""
+        until = time.monotonic() + PATIENCE
+        while (lock := _locked(self._directory / "room.lock")) is None:
+            if time.monotonic() > until:
+                raise TimeoutError("another process is stuck making room")
+            time.sleep(POLL)
+        with lock:
+            yield
 
     def _evict(self, size: int) -> int:
         """Remove what was not used for longest until *size* bytes fit; returns how many do."""
@@ -222,7 +229,6 @@ class Cache:
             if not _ENTRY.fullmatch(item.name) or not _is_file(path):
                 continue
             if path.suffix and _is_stale(path):
-                path.with_suffix(".lock").unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
                 continue
             with suppress(FileNotFoundError):
@@ -234,6 +240,31 @@ class _Entry(NamedTuple):
     used: float
     path: Path
     size: int
+
+
+def _locked(path: Path) -> BinaryIO | None:
+    """An empty file that nobody else has locked, until it is closed or its process ends; None if somebody has."""
+    with ExitStack() as stack:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        file = stack.enter_context(os.fdopen(descriptor, "r+b"))
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+        if not _is_at(path, file):
+            return None
+        file.truncate()
+        os.utime(descriptor)
+        stack.pop_all()
+        return file
+
+
+def _is_at(path: Path, file: BinaryIO) -> bool:
+    """Whether an open file is (still) the one at *path*."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _is_file(path: Path) -> bool:
