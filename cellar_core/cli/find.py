@@ -275,6 +275,5 @@ def verify(
     cellar = open_cellar(ctx)
     with transfer() as callback:
         record = cellar.verify(selector, callback=callback)
-    return Answer(
-        record, lambda: [f"{record.ref}: all {len(record.files)} files are as they were registered"]
-    )
+    count = len(record.files)
+    return Answer(record, lambda: [f"{record.ref} is as it was registered: {count} file{'s' * (count != 1)}"])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,10 +54,10 @@ def init(
 
     ctx.obj = url or ctx.obj
     cellar = Cellar.init(open_cellar(ctx).url)
-    lines = (
-        f"a cellar is at {cellar.url}",
-        f"next: cellar --cellar {url or cellar.url} register RACK DIR --bump minor",
-    )
+    lines = [f"a cellar is at {cellar.url}"]
+    if url:
+        lines.append(f"to mean it from now on: export CELLAR_URL={shlex.quote(cellar.url)}")
+    lines.append("next, register a base model: cellar register vit/vit-l DIR --bump minor")
     return Answer({"url": cellar.url, "id": cellar.id}, lambda: lines)
 
 

@@ -412,3 +412,22 @@ def test_an_exact_version_keeps_the_contract_of_its_line(bench: Bench) -> None:
     with pytest.raises(ContractChanged):
         bench.cellar.register_base("vit/vit-l", bench.files("two", signature__json="b"), version="1.1")
     bench.cellar.register_base("vit/vit-l", bench.files("two", signature__json="b"), version="2.0")
+
+
+def test_yanks_tell_by_whom_and_why(bench: Bench) -> None:
+    """A version's own yank and that of its base, as long as each holds."""
+    base = bench.base(bump="major")
+    model = bench.project(base)
+    assert bench.cellar.yanks(model) == ()
+    assert bench.cellar.yank(base, "bad labels") is True
+    assert bench.cellar.yank(base, "once more") is False
+    assert bench.cellar.yank(model, "bad seed") is True
+    assert [(str(yank.ref), yank.why) for yank in bench.cellar.yanks(model)] == [
+        (model, "bad seed"),
+        (base, "bad labels"),
+    ]
+    assert [str(yank.ref) for yank in bench.cellar.yanks(base)] == [base]
+    assert bench.cellar.unyank(base, "they were right") is True
+    assert bench.cellar.unyank(base, "") is False
+    [own] = bench.cellar.yanks(model)
+    assert str(own).startswith(f"{model} was yanked by {own.by} on ")

@@ -36,6 +36,8 @@ def test_init_makes_a_cellar_once(tmp_path: Path) -> None:
     made = term.json("init", tmp_path / "new")
     assert made == {"url": (tmp_path / "new").as_uri(), "id": Cellar(tmp_path / "new").id}
     assert term.json("init", "--cellar", tmp_path / "new") == made
+    assert f"export CELLAR_URL={made['url']}" in term("init", tmp_path / "new")
+    assert "export" not in term("init", "--cellar", tmp_path / "new")
 
 
 def test_rack_says_where_its_rules_are(term: Terminal, cellar: Cellar) -> None:
@@ -179,7 +181,7 @@ def test_pull_and_verify(stale: Terminal, cellar: Cellar) -> None:
     pulled = stale.json("pull", f"{A}@latest", "model")
     assert pulled == {"ref": f"{A}/1.0.1", "path": str(Path("model").absolute())}
     assert (Path("model") / "model.bin").is_file()
-    assert "all 2 files" in stale("verify", f"{A}/1.0.1")
+    assert stale("verify", f"{A}/1.0.1") == f"{A}/1.0.1 is as it was registered: 2 files\n"
     Path(f"cellar/{A}/1.0.1/model.bin").write_text("rotten")
     stale("verify", f"{A}/1.0.1", code=1)
     assert f"{A}/1.0.1/model.bin" in stale.err
