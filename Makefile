@@ -105,6 +105,13 @@ benchmarks: $(call env,airflow) $(call env,prefect) $(call env,stores) $(AZURITE
 	build/envs/airflow/bin/python -P benchmarks/airflow.py
 	build/envs/prefect/bin/python -P benchmarks/prefect.py
 
+.PHONY: screenshots
+screenshots: $(call env,airflow) $(call env,stores) ## Take the pictures of docs/screenshots anew; needs Debian's chromium
+	build/envs/stores/bin/pytest tests/core/test_browser.py
+	build/envs/airflow/bin/pytest tests/airflow/test_page.py
+	$(UV) pip install --quiet --python build/envs/stores 'pillow>=11,<13'
+	build/envs/stores/bin/python -P -m tests.screenshots
+
 .PHONY: constraints
 constraints: $(PINNED:%=compile-%) ## Compile constraints/ anew from pyproject.toml and today's releases
 

@@ -160,7 +160,16 @@ class Browser:
         """Set a cookie."""
         self.call("Network.setCookie", url=url, name=name, value=value)
 
-    def shoot(self, path: Path) -> None:
-        """Save what the window shows as a PNG."""
+    def shoot(self, path: Path, of: str | None = None) -> None:
+        """Save what the window shows as a PNG, or all of the first element that the selector *of* means."""
+        clip: dict[str, Any] = {}
+        if of:
+            box = "JSON.stringify(one.getBoundingClientRect())"
+            found = json.loads(self.run(f"((one) => {box})(document.querySelector({json.dumps(of)}))"))
+            edge = 16  # around it
+            left, top = found["x"] - edge, found["y"] - edge + self.run("scrollY")
+            size = {side: found[side] + 2 * edge for side in ("width", "height")}
+            clip = {"clip": {"x": max(left, 0), "y": max(top, 0), **size, "scale": 1}}
+        taken = self.call("Page.captureScreenshot", captureBeyondViewport=bool(of), **clip)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+        path.write_bytes(base64.b64decode(taken["data"]))

@@ -85,6 +85,7 @@ def test_it_works_from_disk_on_every_screen_and_asks_for_nothing(
     )
     assert browser.run(FITS)
     browser.shoot(SCREENSHOTS / f"{name}.png")
+    browser.shoot(SCREENSHOTS / f"{name}-lineage.png", of="[aria-labelledby=_lineage]")
     assert [one for one in browser.requests if one != "about:blank"] == [showcase]
     assert browser.complaints == []
 
@@ -145,8 +146,11 @@ def test_nothing_moves(browser: Browser, showcase: str) -> None:
 
 
 def test_paper_has_all_that_is_in_sight_and_nothing_to_press(browser: Browser, showcase: str) -> None:
-    browser.look(*DESK, paper=True)
+    browser.look(*DESK, dark=True, paper=True)
     browser.open(showcase)
+    assert (
+        browser.run("getComputedStyle(document.body).color") == "rgb(29, 27, 30)"
+    )  # on white, also at night
     assert browser.run("getComputedStyle(document.getElementById('_filter')).display") == "none"
     article = "document.querySelector('article')"
     assert browser.run(f"getComputedStyle({article}).contentVisibility") == "visible"
