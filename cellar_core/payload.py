@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from cellar_core.digest import digest_stream
 from cellar_core.errors import CellarError
@@ -85,11 +85,7 @@ class Payload:
             files: Which, by key.
             on_bytes: Called with each number of bytes that was sent, from several threads.
         """
-        at_once(
-            lambda key, told: store.upload(self.root / files[key].path, key, files[key], told),
-            files,
-            on_bytes,
-        )
+        store.upload_all(self.root, files, on_bytes)
 
 
 class Output(Payload):
@@ -126,6 +122,9 @@ def at_once(
         items: The files.
         on_bytes: Called with each number of bytes, from several threads.
     """
+    todo = list(enumerate(items))
+    queue = iter(todo)  # each worker takes the next one: a future for each of many files would cost more
+    answers: dict[int, R] = {}
     errors: list[BaseException] = []
 
     def go_on() -> None:
@@ -136,10 +135,11 @@ def at_once(
         go_on()
         on_bytes(count)
 
-    def run(item: T) -> R:
+    def work() -> None:
         try:
-            go_on()
-            return act(item, told)
+            for place, item in queue:
+                go_on()
+                answers[place] = act(item, told)
         except BaseException as error:
             errors.append(error)
             raise
@@ -147,12 +147,14 @@ def at_once(
     try:
         with ThreadPoolExecutor(WORKERS) as pool:
             try:
-                return list(pool.map(run, items))
+                for worker in [pool.submit(work) for _ in todo[:WORKERS]]:
+                    worker.result()
             except BaseException as error:
                 errors.append(error)
                 raise
     except _Ended:
         raise errors[0] from errors[0].__cause__
+    return [answers[place] for place, _ in todo]
 
 
 def scan(
@@ -260,16 +262,17 @@ def one_spelling(names: Iterable[str], top: str) -> None:
 def _entry(path: Path, name: str, on_bytes: Callable[[int], object]) -> FileEntry:
     size = 0
 
-    def counted() -> Iterator[bytes]:
+    def counted(file: BinaryIO) -> Iterator[bytes]:
         nonlocal size
-        for chunk in chunks(path):
+        for chunk in iter(lambda: file.read(PIECE), b""):
             size += len(chunk)
             on_bytes(len(chunk))
             yield chunk
 
     try:
-        before = path.stat()
-        digest = digest_stream(counted())
+        with path.open("rb", buffering=0) as file:
+            before = os.fstat(file.fileno())
+            digest = digest_stream(counted(file))
         after = path.stat()
     except PermissionError as error:
         raise InvalidPayload(f"{path} cannot be read ({error.strerror}); change its permissions") from None

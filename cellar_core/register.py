@@ -268,7 +268,7 @@ class Registrar:
             raise ForeignFiles(f"{ref}/ holds files that nobody registered; {hint}")
 
     def _upload(self, draft: Draft, ref: Ref, on_bytes: Callable[[int], object]) -> None:
-        """Send what is not there yet, then look once whether names and sizes are those of the draft."""
+        """Send what is not there yet, look once whether names and sizes are those of the draft, and make it last."""
         place = layout.payload(ref)
         wanted = {place + file.path: file for file in draft.payload.files}
         there = self._store.find(place)
@@ -284,6 +284,7 @@ class Registrar:
         lost = [key for key, file in wanted.items() if key not in there or there[key] != file.size]
         if lost:
             raise UploadLost(f"{listing(sorted(lost))} did not arrive whole; register again")
+        self._store.settle(wanted)
 
     def _close_lower(self, draft: Draft, ref: Ref) -> Record | None:
         """Settle each lower number of the same rebuild: return its version, or void it. The first finisher wins."""

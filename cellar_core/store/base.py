@@ -20,7 +20,7 @@ from typing import BinaryIO, TypeVar
 from cellar_core import layout
 from cellar_core.digest import algorithm, hasher
 from cellar_core.errors import CellarError
-from cellar_core.payload import CHUNK, WORKERS, SourceChanged, chunks
+from cellar_core.payload import CHUNK, WORKERS, SourceChanged, at_once, chunks
 from cellar_core.record import FileEntry
 
 __all__ = ["NotExclusive", "Store", "StoreRefused", "StoreUnavailable", "UnknownStore", "checked"]
@@ -112,9 +112,24 @@ class Store(ABC):
         """Send a file; it appears whole, and only if it still has the digest that is expected (else SourceChanged)."""
         self.put(key, expected.size, checked(source, expected, on_bytes))
 
+    def upload_all(
+        self, root: Path, files: Mapping[str, FileEntry], on_bytes: Callable[[int], object]
+    ) -> None:
+        """Send files by key from below *root*, several at once; *on_bytes* is called from several threads."""
+        at_once(lambda key, told: self.upload(root / files[key].path, key, files[key], told), files, on_bytes)
+
     def move(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
         """The same for a file that nobody needs any more: a store on the same disk may take it instead of a copy."""
         self.upload(source, key, expected, on_bytes)
+
+    def settle(self, keys: Iterable[str]) -> None:  # noqa: B027 - most stores have nothing to do
+        """See to it that files which arrived, whoever sent them, outlive a loss of power; then they may be relied on.
+
+        Nothing to do where an object is durable once its upload was answered.
+
+        Args:
+            keys: All files of a version, those included that were there already.
+        """
 
     def copy(self, key: str, size: int, target: BinaryIO) -> Iterator[bytes]:
         """Copy an object into a file, which is empty and open for both; the bytes of the copy, as ``chunks``."""

@@ -7,13 +7,13 @@ import os
 import stat
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from cellar_core import disk
-from cellar_core.payload import TEMPORARY, chunks
+from cellar_core.payload import CHUNK, TEMPORARY, WORKERS, at_once, chunks
 from cellar_core.record import FileEntry
 from cellar_core.store.base import Store, StoreRefused, StoreUnavailable, UnknownStore, checked
 
@@ -48,13 +48,15 @@ class LocalStore(Store):
             try:
                 _write(temporary, [data])
                 os.link(temporary, path)
+            except FileNotFoundError:
+                raise StoreUnavailable(f"{path} was tidied away while it was written; try again") from None
             except OSError:
                 # Another's stands there, or our own of which the answer was lost (on a share): the bytes tell.
                 if self.read(key) is None:
                     raise
             finally:
                 temporary.unlink(missing_ok=True)
-            _sync(path.parent)
+        self.settle([key])
         return self.read(key) == data
 
     def read(self, key: str) -> bytes | None:
@@ -102,36 +104,60 @@ class LocalStore(Store):
         with self._arriving(self._root / key) as temporary:
             _copy(source, temporary, expected, on_bytes)
 
+    def upload_all(
+        self, root: Path, files: Mapping[str, FileEntry], on_bytes: Callable[[int], object]
+    ) -> None:
+        """In groups, whose files get their names in a row: each rename has to wait for what others just sync."""
+
+        def upload(group: list[str], told: Callable[[int], object]) -> None:
+            with ExitStack() as names:
+                for key in group:
+                    temporary = names.enter_context(self._arriving(self._root / key))
+                    _copy(root / files[key].path, temporary, files[key], told)
+
+        at_once(upload, _groups(files), on_bytes)
+
     def move(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
         with self._arriving(self._root / key) as temporary:
             if not disk.take(source, temporary):
-                return _copy(source, temporary, expected, on_bytes)
+                _copy(source, temporary, expected, on_bytes)
+                return
             # Digested only now that nobody can write to it any more.
             for _ in checked(source, expected, on_bytes, chunks(temporary)):
                 pass
             # As if it had been written here: who may read the directory may read the file.
             temporary.chmod(temporary.parent.stat().st_mode & 0o666)
-            return _sync(temporary)
+            _sync(temporary)
 
     @contextmanager
     def _arriving(self, path: Path) -> Iterator[Path]:
-        """Where to write a file, which then appears at *path* if the block ends well."""
+        """Where to write a file, synced; it then appears at *path* if the block ends well."""
         with _refusals(path):
             temporary = self._temporary(path)
             try:
                 yield temporary
                 temporary.replace(path)
-            except FileNotFoundError:
+            except BaseException as error:
+                temporary.unlink(missing_ok=True)
+                if not isinstance(error, FileNotFoundError):
+                    raise
                 raise StoreUnavailable(
                     f"{path} was tidied away while it was written; register again"
                 ) from None
-            finally:
-                temporary.unlink(missing_ok=True)
-            _sync(path.parent)
+
+    def settle(self, keys: Iterable[str]) -> None:
+        """The bytes of each file were synced before it got its name; so now the names, from the root on down."""
+        for directory in sorted({one for key in keys for one in _parents(key)}):
+            with _refusals(self._root / directory):
+                _sync(self._root / directory)
 
     def delete(self, key: str) -> None:
+        """The directories that are empty then go too, as on any other store."""
         with _refusals(self._root / key):
             (self._root / key).unlink(missing_ok=True)
+        with suppress(OSError):  # not empty, so somebody's; or somebody else was faster
+            for directory in filter(None, _parents(key)):
+                (self._root / directory).rmdir()
 
     def partials(self, prefix: str) -> Mapping[str, int]:
         """Half-written files, and the directories of trainings that were killed; not of those that go on here."""
@@ -169,6 +195,9 @@ class _Sizes(Mapping[str, int]):
 
     def __len__(self) -> int:
         return len(self._keys)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys
 
     def __getitem__(self, key: str) -> int:
         if key not in self._keys:
@@ -214,6 +243,21 @@ def _path(url: str) -> str:
     return unquote(parts.path)
 
 
+def _groups(files: Mapping[str, FileEntry]) -> Iterator[list[str]]:
+    """The keys of *files*: small ones by the sixteen, fewer if some workers would have nothing to do."""
+    most = min(16, 1 + len(files) // (4 * WORKERS))
+    group: list[str] = []
+    size = 0
+    for key, file in files.items():
+        if group and (len(group) == most or size + file.size > CHUNK):
+            yield group
+            group, size = [], 0
+        group.append(key)
+        size += file.size
+    if group:
+        yield group
+
+
 def _write(path: Path, pieces: Iterator[bytes] | list[bytes]) -> None:
     with path.open("xb", buffering=0) as file:
         for piece in pieces:
@@ -227,14 +271,21 @@ def _copy(source: Path, target: Path, expected: FileEntry, on_bytes: Callable[[i
     with target.open("x+b") as file:
         for _ in checked(source, expected, on_bytes, disk.copy(source, file)):
             pass
-    _sync(target)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _parents(key: str) -> Iterator[str]:
+    """The directories that *key* lies in, from its own to the root, which is called the empty string."""
+    while key:
+        key = key.rpartition("/")[0]
+        yield key
 
 
 def _make_directory(path: Path) -> None:
-    if not path.is_dir():
-        _make_directory(path.parent)
-        path.mkdir(exist_ok=True)
-        _sync(path.parent)
+    while not path.is_dir():
+        with suppress(FileNotFoundError):  # ``delete`` has just tidied an empty parent away
+            path.mkdir(parents=True, exist_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -346,6 +346,35 @@ class StoreContract(Placed):
             f"new/v{index % 2}/{index}.bin": f"{index}".encode() for index in range(RACERS)
         }
 
+    def test_upload_all(self, store: Store, tmp_path: Path) -> None:
+        """Many files that are sent in one call are all there, each byte was counted, and nothing else is."""
+        entries = {}
+        for index in range(40):
+            path = tmp_path / f"{index}.bin"
+            path.write_bytes(f"{index}".encode() * (200 + index))
+            entries[f"v/{index % 3}/{index}.bin"] = described(path)
+        counted: list[int] = []
+        store.upload_all(tmp_path, entries, counted.append)
+        assert dict(store.find("v/")) == {key: entry.size for key, entry in entries.items()}
+        assert sum(counted) == sum(entry.size for entry in entries.values())
+        assert all(body(store, key) == (tmp_path / entry.path).read_bytes() for key, entry in entries.items())
+        assert not store.partials("v/")
+
+    def test_upload_all_but_one_that_changed(self, store: Store, tmp_path: Path) -> None:
+        """Of many files, whatever became of the others: one that changed is not there, and nothing half is."""
+        entries = {}
+        for index in range(40):
+            path = tmp_path / f"{index}.bin"
+            path.write_bytes(b"scanned")
+            entries[f"v/{index}.bin"] = described(path)
+        (tmp_path / "17.bin").write_bytes(b"changed")
+        with pytest.raises(SourceChanged, match=r"17\.bin changed while it was registered"):
+            store.upload_all(tmp_path, entries, lambda count: None)
+        there = store.find("v/")
+        assert "v/17.bin" not in there
+        assert set(there.values()) <= {7}
+        assert not store.partials("v/")
+
     def test_delete(self, store: Store, source: Path) -> None:
         """A voided payload goes away alone; deleting what is not there is no error."""
         for key in ("v/a.bin", "v/b.bin"):

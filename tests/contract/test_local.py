@@ -5,16 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
+from cellar_core import Cellar, layout
 from cellar_core.payload import TEMPORARY
+from cellar_core.register import Registrar
 from cellar_core.store import LocalStore, StoreRefused
 from tests.contract.registry import RegistryContract
 from tests.contract.store import SharedStoreContract, body, send
-from tests.core.helpers import as_nobody
+from tests.core.helpers import as_nobody, threads
 
 
 class OnDisk:
@@ -64,6 +67,83 @@ class TestDisk:
         with (tmp_path / "cellar/v/model.bin").open("rb") as reader:
             send(store, tmp_path / "source", "v/model.bin")
             assert os.fstat(reader.fileno()).st_nlink == 0
+
+    def test_empty_directories_go(self, store: LocalStore, tmp_path: Path) -> None:
+        """What is deleted leaves no empty directory, and takes none that is not empty, nor the root."""
+        (tmp_path / "source").write_bytes(b"x")
+        for key in ("m/1.0/deep/er/a", "m/1.0/b", "m/1.1/a"):
+            send(store, tmp_path / "source", key)
+        store.delete("m/1.0/deep/er/a")
+        assert sorted(path.name for path in (tmp_path / "cellar/m/1.0").iterdir()) == ["b"]
+        store.delete("m/1.0/b")
+        assert [path.name for path in (tmp_path / "cellar/m").iterdir()] == ["1.1"]
+        store.delete("m/1.1/a")
+        store.delete("m/1.1/a")
+        assert not list((tmp_path / "cellar").iterdir())
+
+    def test_directories_go_while_others_come(self, store: LocalStore, tmp_path: Path) -> None:
+        """Whoever deletes the last file below a directory does not harm those who just send one there."""
+        (tmp_path / "source").write_bytes(b"x")
+
+        def come_and_go(index: int) -> None:
+            for turn in range(60):
+                key = f"m/n/{index}.{turn}/a"
+                send(store, tmp_path / "source", key)
+                assert body(store, key) == b"x"
+                store.delete(key)
+
+        threads(4, come_and_go)
+        assert not list((tmp_path / "cellar").iterdir())
+
+    @pytest.mark.parametrize("killed", [False, True], ids=["at once", "after a kill"])
+    def test_nothing_lasts_less_than_the_record(
+        self, tmp_path: Path, killed: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """If the power fails once a record is there, so are its files: their bytes, their names, their directories.
+
+        So it is if another process, which was killed, had sent them: it may not have come to sync their names.
+        """
+        source = tmp_path / "source"
+        for number in range(40):
+            path = source / f"{number % 3}" / f"{number}.bin"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(f"{number}".encode())
+        done: list[tuple[str, Path]] = []
+        real = {name: getattr(os, name) for name in ("fsync", "replace", "link")}
+
+        def fsync(file: int) -> None:
+            real["fsync"](file)
+            done.append(("synced", Path(f"/proc/self/fd/{file}").readlink()))
+
+        def named(how: str) -> Callable[[Path, Path], None]:
+            def name(temporary: Path, path: Path) -> None:
+                assert ("synced", temporary) in done
+                real[how](temporary, path)
+                done.append(("named", path))
+
+            return name
+
+        cellar = Cellar.init(str(tmp_path / "cellar"))
+        cellar.create_rack("vit/vit-l")
+        monkeypatch.setattr(os, "fsync", fsync)
+        monkeypatch.setattr(os, "replace", named("replace"))
+        monkeypatch.setattr(os, "link", named("link"))
+        if killed:
+            with monkeypatch.context() as patch:
+                patch.setattr(LocalStore, "settle", lambda store, keys: None)
+                patch.setattr(Registrar, "_commit", lambda *args: 1 / 0)
+                with pytest.raises(ZeroDivisionError):
+                    cellar.register_base("vit/vit-l", source, bump="minor")
+        ref = cellar.register_base("vit/vit-l", source, bump="minor").ref
+        place = tmp_path / "cellar" / str(ref)
+        record = done.index(("named", tmp_path / "cellar" / layout.record(ref)))
+        files = [path for path in place.rglob("*") if path.is_file()]
+        assert len(files) == 40
+        for path in files:
+            assert done.count(("named", path)) == 1
+            since = done[done.index(("named", path)) : record]
+            inside = path.relative_to(tmp_path).parents  # the last of them is tmp_path itself
+            assert {("synced", tmp_path / directory) for directory in list(inside)[:-1]} <= set(since)
 
     def test_sizes_are_looked_up_when_asked(self, store: LocalStore, tmp_path: Path) -> None:
         """A listing on disk costs no ``stat`` of each file: a size is looked up only when somebody asks."""

@@ -8,7 +8,7 @@ import os
 import threading
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -241,6 +241,9 @@ class Watched(Store):
     def put(self, key: str, size: int, pieces: Iterator[bytes]) -> None:
         self._ask("put", key)
         self._inner.put(key, size, pieces)
+
+    def settle(self, keys: Iterable[str]) -> None:
+        self._inner.settle(keys)
 
     def delete(self, key: str) -> None:
         self._ask("delete", key)
