@@ -295,6 +295,7 @@ class _Rack:
                 self._target.put(place + file.path, file.size, pieces)
 
         at_once(send, missing, on_bytes)
+        self._target.settle(place + file.path for file in record.files)
 
     def _commit(self, ref: Ref, data: bytes) -> None:
         """Create a record or a tombstone; raises CopyConflict if another stands there by now."""
