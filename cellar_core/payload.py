@@ -135,7 +135,7 @@ def at_once(
         go_on()
         on_bytes(count)
 
-    def work() -> None:
+    def work(_: int) -> None:
         try:
             for place, item in queue:
                 go_on()
@@ -147,8 +147,7 @@ def at_once(
     try:
         with ThreadPoolExecutor(WORKERS) as pool:
             try:
-                for worker in [pool.submit(work) for _ in todo[:WORKERS]]:
-                    worker.result()
+                list(pool.map(work, range(min(WORKERS, len(todo)))))
             except BaseException as error:
                 errors.append(error)
                 raise
