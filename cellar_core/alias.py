@@ -5,10 +5,10 @@ from __future__ import annotations
 from cellar_core import layout
 from cellar_core.log import Entry, append, last_number
 from cellar_core.record import Record
-from cellar_core.ref import Model, Ref, alias_name
+from cellar_core.ref import Model, Rack, Ref, alias_name
 from cellar_core.store import Store
 
-__all__ = ["AliasEntry", "aliases", "history", "meaning", "point", "withdraw"]
+__all__ = ["AliasEntry", "aliases", "history", "meaning", "meanings", "point", "withdraw"]
 
 
 class AliasEntry(Entry):
@@ -58,11 +58,18 @@ def meaning(store: Store, model: Model, name: str) -> Record | None:
 
 def aliases(store: Store, model: Model) -> dict[str, Ref]:
     """What each alias of *model* means."""
-    found = sorted(
-        {parsed[1] for key in store.find(layout.aliases(model)) if (parsed := layout.parse_alias(key))}
-    )
-    records = store.each(lambda name: meaning(store, model, name), found)
-    return {name: record.ref for name, record in zip(found, records, strict=True) if record}
+    return {name: ref for (_, name), ref in meanings(store, model).items()}
+
+
+def meanings(store: Store, of: Model | Rack) -> dict[tuple[Model, str], Ref]:
+    """What each alias means, of a model or of all models of a rack: one listing, and a read for each alias."""
+    newest: dict[tuple[Model, str], int] = {}
+    for key in store.find(layout.aliases(of)):
+        if (log := layout.parse_alias(key)) and (number := layout.entry_number(key)):
+            newest[log] = max(newest.get(log, 0), number)
+    logs = sorted(newest, key=lambda log: (str(log[0]), log[1]))
+    records = store.each(lambda log: _entry(store, layout.alias_log(*log), newest[log]).record, logs)
+    return {log: record.ref for log, record in zip(logs, records, strict=True) if record}
 
 
 def history(store: Store, model: Model, name: str) -> list[AliasEntry]:

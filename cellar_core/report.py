@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from cellar_core import layout, lookup
+from cellar_core.alias import meanings
 from cellar_core.catalog import Catalog
 from cellar_core.errors import CellarError
 from cellar_core.payload import WORKERS
@@ -195,9 +196,7 @@ def _read(cellar: Cellar, rack: Rack, choose: _Choose) -> RackReport:
     planned, policy, now = cellar.plan(rack), cellar.config(rack), datetime.now(UTC)
     catalog = Catalog(cellar.store.find(layout.records(rack)))
     refs = [model.at(version) for model in catalog.models for version in catalog.versions(model)]
-    with ThreadPoolExecutor(WORKERS) as pool:
-        found = pool.map(partial(_aliases, cellar), catalog.models)
-        aliases = {ref: names for one in found for ref, names in one.items()}
+    aliases = _aliases(cellar, rack)
     decided = decisions(planned)
     matter = {*aliases, *(decision.current for decision in decided if decision.current)}
     holds = {decision.model: policy.project(decision.model).hold for decision in decided}
@@ -251,8 +250,7 @@ def _versions(
 ) -> list[VersionReport]:
     """Look at *refs*, which are in order; the records of those that are *chosen* are read."""
     chosen = list(dict.fromkeys(chosen))
-    with ThreadPoolExecutor(WORKERS) as pool:
-        recorded = dict(zip(chosen, pool.map(partial(_recorded, cellar), chosen), strict=True))
+    recorded = dict(zip(chosen, cellar.store.each(partial(_recorded, cellar), chosen), strict=True))
     found: list[VersionReport] = []
     for ref in refs:
         before = found[-1] if found and found[-1].ref.model == ref.model else None
@@ -279,9 +277,9 @@ def _recorded(cellar: Cellar, ref: Ref) -> dict[str, Any]:
     return {**same, "files": len(record.files), "size": record.size, "record": record}
 
 
-def _aliases(cellar: Cellar, model: Model) -> dict[Ref, tuple[str, ...]]:
+def _aliases(cellar: Cellar, of: Model | Rack) -> dict[Ref, tuple[str, ...]]:
     found: dict[Ref, tuple[str, ...]] = {}
-    for name, ref in cellar.aliases(model).items():
+    for (_, name), ref in meanings(cellar.store, of).items():
         found[ref] = (*found.get(ref, ()), name)
     return found
 

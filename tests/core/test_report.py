@@ -168,6 +168,18 @@ def test_markdown_reads_the_records_that_it_shows(bench: Bench) -> None:
     assert "accuracy 0.2 → 0.3" in cells(markdown(bench.cellar, RACK))[1]
 
 
+def test_the_aliases_of_all_models_are_one_listing(bench: Bench) -> None:
+    base = bench.base(bump="major")
+    for name in ("projectA", "projectB", "projectC"):
+        bench.project(base, name=name)
+        bench.cellar.alias(f"{RACK}/{name}", "production", "1.0.1")
+        bench.cellar.alias(f"{RACK}/{name}", "canary", "1.0.1")
+    store = Watched(bench.cellar.store)
+    found = read(caller(bench.cellar, store), RACK).versions
+    assert [one.aliases for one in found] == [(), *[("canary", "production")] * 3]
+    assert sum(method == "find" and "aliases" in key for method, key in store.asked) == 1
+
+
 def test_a_model_is_read_alone(bench: Bench) -> None:
     bench.project(bench.base(bump="major"))
     model = Model(f"{RACK}/projectA")
