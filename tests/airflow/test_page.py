@@ -232,6 +232,13 @@ def test_airflows_navigation_leads_to_the_page(world: World, rack: str, browser:
     browser.run(f"{link}.click()")
     browser.wait(f"{inside}?.querySelector('h1')?.innerText == '{rack}'")
     browser.shoot(SCREENSHOTS / "airflow.png")
+    browser.complaints.clear()
+    browser.run(f"{inside}.getElementById('_text').focus()")
+    browser.write("second shop")
+    assert (
+        browser.run(f"{inside}.getElementById('_shown').textContent") == "1 of 5 projects, 1 of 17 versions"
+    )
+    assert browser.complaints == []
     plugins = world.airflow.get("plugins")["plugins"]
     [view] = [view for plugin in plugins for view in plugin["external_views"] if view["name"] == "Cellar"]
     assert (view["destination"], view["url_route"], view["href"]) == ("nav", "cellar", "cellar/")
