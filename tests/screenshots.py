@@ -19,7 +19,7 @@ def main() -> None:
         target = ROOT / "docs/screenshots" / f"{name}.png"
         with Image.open(ROOT / "build/screenshots" / f"{name}.png") as shot:
             few = shot.convert("RGB").quantize(
-                128, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+                256, method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE
             )
             few.save(target, optimize=True)
         print(f"{target.relative_to(ROOT)}: {target.stat().st_size / 1000:.0f} kB")
