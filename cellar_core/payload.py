@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, TypeVar
 
 from cellar_core.digest import digest_stream
 from cellar_core.errors import CellarError
@@ -181,11 +180,10 @@ def scan(
     paths = sorted(_walk(top, top.resolve()), key=str)
     if not paths:
         raise InvalidPayload(f"{top} is empty; give the directory that training wrote")
-    one_spelling((path.relative_to(top).as_posix() for path in paths), str(top))
+    names = {path: path.relative_to(top).as_posix() for path in paths}
+    one_spelling(names.values(), str(top))
     on_size(sum(path.stat().st_size for path in paths))
-    entries = at_once(
-        lambda path, told: _entry(path, path.relative_to(top).as_posix(), told), paths, on_bytes
-    )
+    entries = at_once(lambda path, told: _entry(path, names[path], told), paths, on_bytes)
     return Payload(top, tuple(entries))
 
 
@@ -211,8 +209,8 @@ def _walk(directory: Path, top: Path) -> Iterator[Path]:
         else:
             if item.is_symlink():
                 _check_link(path, top)
-            else:
-                _check_file(path)
+            elif not item.is_file():
+                _refuse_special(path)
             yield path
 
 
@@ -239,12 +237,12 @@ def _check_link(path: Path, top: Path) -> None:
         )
     if target.is_dir():
         raise InvalidPayload(f"{path} is a link to a directory; copy its files in")
-    _check_file(target)
+    if not target.is_file():
+        _refuse_special(target)
 
 
-def _check_file(path: Path) -> None:
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise InvalidPayload(f"{path} is no regular file (a socket, pipe or device); remove it")
+def _refuse_special(path: Path) -> NoReturn:
+    raise InvalidPayload(f"{path} is no regular file (a socket, pipe or device); remove it")
 
 
 def one_spelling(names: Iterable[str], top: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,6 +22,9 @@ __all__ = ["LocalStore"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_EARLY = 32 * 2**20
+"""After so many bytes of a file the disk is asked to begin: else all of them would wait for the last one's sync."""
 
 
 class LocalStore(Store):
@@ -269,8 +273,13 @@ def _write(path: Path, pieces: Iterator[bytes] | list[bytes]) -> None:
 
 def _copy(source: Path, target: Path, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
     with target.open("x+b") as file:
-        for _ in checked(source, expected, on_bytes, disk.copy(source, file)):
-            pass
+        begun = done = 0
+        for piece in checked(source, expected, on_bytes, disk.copy(source, file)):
+            done += len(piece)
+            if done - begun >= _EARLY and sys.platform == "linux":
+                # So the disk begins to write, while the rest is still read and digested.
+                os.posix_fadvise(file.fileno(), begun, done - begun, os.POSIX_FADV_DONTNEED)
+                begun = done
         file.flush()
         os.fsync(file.fileno())
 
