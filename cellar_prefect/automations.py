@@ -15,6 +15,7 @@ from cellar_core import Rack
 from cellar_prefect.events import BASE_REGISTERED
 from cellar_prefect.run import api_url, run_logger
 
+RUNNING = "prefect.flow-run.Running"
 HEARTBEAT = "prefect.flow-run.heartbeat"
 ENDINGS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
 FLOWS = ["rebuild-projects", "rebuild-project"]
@@ -55,7 +56,8 @@ def missing_heartbeat(silence: float = 600) -> AutomationCore:
         name="cellar: a run without a heartbeat has crashed",
         trigger=EventTrigger(
             posture=Posture.Proactive,
-            after={HEARTBEAT},
+            # A run may be killed before its first heartbeat is out: that it runs, its server knows by itself.
+            after={RUNNING, HEARTBEAT},
             expect={HEARTBEAT, *ENDINGS},
             match={"prefect.resource.id": "prefect.flow-run.*"},
             match_related={"prefect.resource.role": "flow", "prefect.resource.name": FLOWS},

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.events import Event
 from prefect.events.schemas.automations import Automation, AutomationCore
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Running
 
 from cellar_core import Cellar
 from cellar_core.ref import InvalidRef
 from cellar_prefect import base_bumped, ensure_automation, missing_heartbeat, rebuild_projects
 from cellar_prefect.automations import watch_heartbeats
 from cellar_prefect.events import registered_event
+from example_flows.demo.prefect_server import until
 from tests.prefect.helpers import RACK, train
 
 
@@ -107,6 +111,39 @@ class TestEnsureAutomation:
     def test_there_is_no_such_deployment(self, api: str) -> None:
         with pytest.raises(ObjectNotFound):
             ensure_automation(RACK, "rebuild-projects/nobody")
+
+
+class TestMissingHeartbeat:
+    @pytest.mark.parametrize("beats", [0, 1])
+    def test_a_run_that_is_not_heard_of_has_crashed(self, api: str, beats: int) -> None:
+        """Killed before its first heartbeat was out, or after it."""
+        with get_client(sync_client=True) as client:
+            watching = client.create_automation(missing_heartbeat(10))  # Prefect takes no less
+            try:
+                run = client.create_flow_run(rebuild_projects, parameters={"rack": RACK}, state=Running())
+                beat = {
+                    "event": "prefect.flow-run.heartbeat",
+                    "resource": {"prefect.resource.id": f"prefect.flow-run.{run.id}"},
+                    "related": [
+                        {
+                            "prefect.resource.id": f"prefect.flow.{run.flow_id}",
+                            "prefect.resource.role": "flow",
+                            "prefect.resource.name": "rebuild-projects",
+                        }
+                    ],
+                }
+                for _ in range(beats):
+                    time.sleep(1)
+                    sent = Event.model_validate(beat).model_dump(mode="json")
+                    client.request("POST", "/events", json=[sent])
+
+                def crashed() -> bool:
+                    state = client.read_flow_run(run.id).state
+                    return bool(state and state.is_crashed())
+
+                until(crashed, timeout=60, what="the run to be called Crashed")
+            finally:
+                client.delete_automation(watching)
 
 
 class TestWatchHeartbeats:
