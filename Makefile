@@ -87,7 +87,7 @@ lint: $(call env,airflow) $(call env,prefect) ## Check style, types and the dire
 .PHONY: docs
 docs: $(call env,docs) ## Build the pages and the reference into build/site
 	NO_MKDOCS_2_WARNING=1 build/envs/docs/bin/mkdocs build --strict
-	@echo 'open build/site/index.html'
+	@echo 'to look at them, and to search: python3 -m http.server --bind 127.0.0.1 --directory build/site'
 
 .PHONY: benchmarks
 benchmarks: $(call env,airflow) $(call env,prefect) $(call env,stores) $(AZURITE) ## Measure every figure that the README quotes

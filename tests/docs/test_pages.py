@@ -141,7 +141,6 @@ def test_each_error_is_in_the_table() -> None:
     """The table of errors has each class of the core, and no other; what it says of trying again is what it is."""
     from cellar_core.errors import CellarError
 
-    subprocess.run([sys.executable, "-c", "import cellar_core.cli"], check=True)
     import cellar_core.cellar
     import cellar_core.cli.files
     import cellar_core.doctor

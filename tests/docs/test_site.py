@@ -33,9 +33,7 @@ def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
         (page.name, place) for page in site.rglob("*.html") for place in LOADED.findall(page.read_text())
     }
     assert len(loaded) > 100
-    assert {(page, place) for page, place in loaded if re.match(r"[a-z]+:|//", place)} - {
-        (page, place) for page, place in loaded if place.startswith("data:")
-    } == set()
+    assert {(page, place) for page, place in loaded if re.match(r"(?!data:)[a-z]+:|//", place)} == set()
 
 
 def test_the_reference_has_every_public_name(site: Path) -> None:
@@ -64,6 +62,4 @@ def test_each_command_has_its_help(site: Path) -> None:
 
 
 def test_it_can_be_searched(site: Path) -> None:
-    assert "conditional" in (site / "search/search_index.json").read_text() or (
-        "tombstone" in (site / "search/search_index.json").read_text()
-    )
+    assert "tombstone" in (site / "search/search_index.json").read_text()
