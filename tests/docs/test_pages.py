@@ -139,13 +139,12 @@ def test_a_file_of_a_page_is_used() -> None:
 
 def test_each_error_is_in_the_table() -> None:
     """The table of errors has each class of the core, and no other; what it says of trying again is what it is."""
-    from cellar_core.errors import CellarError
-
     import cellar_core.cellar
     import cellar_core.cli.files
     import cellar_core.doctor
     import cellar_core.document
     import cellar_core.store.readonly  # noqa: F401 - each brings its errors
+    from cellar_core.errors import CellarError
 
     def below(kind: type[CellarError]) -> set[type[CellarError]]:
         return {kind}.union(*map(below, kind.__subclasses__())) if kind.__subclasses__() else {kind}
