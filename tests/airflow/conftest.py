@@ -21,6 +21,7 @@ from tests.pages import write_script
 # What is about another package has no place where that is not installed, as with the orchestrators themselves.
 NEEDED = {
     "test_openlineage.py": ["airflow.providers.openlineage"],
+    "test_pages.py": ["airflow.providers.cncf"],
     "test_storage_conn.py": ["airflow.providers.amazon", "s3fs", "moto"],
 }
 collect_ignore = [file for file, modules in NEEDED.items() if not all(map(find_spec, modules))]
