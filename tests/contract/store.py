@@ -244,6 +244,26 @@ class StoreContract(Placed):
         send(store, tmp_path / "stands", "v/file")
         assert sum(map(len, store.chunks("v/file", size))) != size or len(stands) == size
 
+    @pytest.mark.parametrize("sizes", [[], [0, 5, 0], [2**20] * 17 + [3], [CHUNK - 1, CHUNK + 1, 1]])
+    def test_pieces_of_any_size(self, store: Store, sizes: list[int]) -> None:
+        """An object may come in pieces from elsewhere, and ends up in one."""
+        pieces = [random.Random(index).randbytes(size) for index, size in enumerate(sizes)]
+        store.put("v/model.bin", sum(sizes), iter(pieces))
+        assert body(store, "v/model.bin") == b"".join(pieces)
+
+    @pytest.mark.parametrize("count", [1, 17])
+    def test_pieces_that_break_off(self, store: Store, count: int) -> None:
+        """If the last piece brings an error, nothing is there, however much has arrived."""
+
+        def pieces() -> Iterator[bytes]:
+            yield from (b"x" * 2**20 for _ in range(count))
+            raise Stop
+
+        with pytest.raises(Stop):
+            store.put("v/model.bin", count * 2**20, pieces())
+        assert not store.find("v/")
+        assert not store.partials("v/")
+
     def test_empty_file(self, store: Store, tmp_path: Path) -> None:
         """An empty payload file is a file."""
         (tmp_path / "empty").touch()

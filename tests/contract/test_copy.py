@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cellar_core import Cellar, layout
+from cellar_core.copy import CopyIncomplete
 from cellar_core.payload import CHUNK
 from tests.contract.servers import Moto, running
 from tests.contract.store import forked
@@ -19,6 +20,7 @@ from tests.core.helpers import WAIT, blank
 from tests.core.test_copy import same, sound
 
 server = running(Moto)
+other = running(Moto)
 
 RACK = "vit/vit-l"
 KILLS = 6
@@ -60,7 +62,10 @@ def killed(act: Callable[[], object], after: float) -> bool:
     return process.exitcode != 0
 
 
-@pytest.mark.parametrize(("source", "target"), [("disk", "s3"), ("s3", "disk"), ("s3", "s3")])
+PAIRS = [("disk", "s3"), ("s3", "disk"), ("s3", "s3")]
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
 def test_killed_at_any_instant(server: Moto, tmp_path: Path, source: str, target: str) -> None:
     """Whenever its process dies, the target is sound; another run finishes, and one more finds nothing to do."""
     draw = random.Random(f"{source} {target}")
@@ -92,11 +97,9 @@ def test_killed_at_any_instant(server: Moto, tmp_path: Path, source: str, target
     assert Cellar(there("target").url, there("target")._options).plan(RACK).skips
 
 
-@pytest.mark.parametrize(("source", "target"), [("disk", "s3"), ("s3", "disk"), ("s3", "s3")])
+@pytest.mark.parametrize(("source", "target"), PAIRS)
 def test_a_damaged_file_never_appears(server: Moto, tmp_path: Path, source: str, target: str) -> None:
     """Neither a small one nor one that is sent in several parts, which are complete but for the last step."""
-    from cellar_core.copy import CopyIncomplete
-
     here, there = (
         open_cellar(kind, name, server, tmp_path) for kind, name in ((source, "source"), (target, "target"))
     )
@@ -110,4 +113,31 @@ def test_a_damaged_file_never_appears(server: Moto, tmp_path: Path, source: str,
     assert f"{RACK}/base/0.1/model.bin" not in there.store.find(f"{RACK}/")
     assert not there.store.partials(f"{RACK}/")
     assert layout.record(there.resolve(f"{RACK}/base/0.2").ref) in there.store.find(layout.records(None))
+    sound(there)
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+def test_constant_memory(server: Moto, other: Moto, tmp_path: Path, source: str, target: str) -> None:
+    """Two large files at once take memory for a few pieces: less than 160 MiB, however large they are.
+
+    Each bucket is on a server of its own: one that answers one request after the other would wait for itself.
+    """
+    import tracemalloc
+
+    here = open_cellar(source, "source", server, tmp_path)
+    there = open_cellar(target, "target", other, tmp_path)
+    for cellar in (here, there):
+        blank(cellar.url, cellar._options)
+    (tmp_path / "out").mkdir()
+    for name in ("one", "two"):
+        with (tmp_path / "out" / name).open("wb") as file:
+            file.truncate(15 * CHUNK)
+    here.register_base(RACK, tmp_path / "out", bump="minor")
+    tracemalloc.start()
+    try:
+        here.copy(there)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 160 * 2**20
     sound(there)
