@@ -29,6 +29,8 @@ F = TypeVar("F", bound=Callable[..., "Answer"])
 
 UsageError: Any = typer.BadParameter.__base__
 """What typer raises if it does not understand the words of a command; it exports only this child of it."""
+PATHS = ("DIR", "[DIR]", "FILE")
+"""What takes a path is called so."""
 SHOWN = {"cellar": "URL", "version": "", "install_completion": ""}
 """The options in the help of all commands, with what they take; ``--help`` is known by whoever sees it."""
 
@@ -136,10 +138,12 @@ class Command(TyperCommand):
 
 
 def _refuse_broken_text(ctx: Any) -> None:
-    """Bytes that are no text come in as lone surrogates, which no JSON can hold; a Path may have them."""
+    """Bytes that are no text come in as lone surrogates, which no JSON can hold; a path may have them."""
     for option in ctx.command.params:
         value = ctx.params.get(option.name)
-        if isinstance(value, str) and any("\ud800" <= one <= "\udfff" for one in value):
+        if option.metavar in PATHS or not isinstance(value, str):
+            continue
+        if any("\ud800" <= one <= "\udfff" for one in value):
             raise BadUsage(
                 f"{option.opts[0] if option.opts[0][0] == '-' else option.metavar} is no text in UTF-8: {value}"
             )

@@ -64,6 +64,8 @@ def _completion(names: Names) -> Callable[[typer.Context, str], list[str]]:
             return sorted({name for name in names(cellar, incomplete) if name.startswith(incomplete)})
         except Exception:  # noqa: BLE001
             return []
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
     return complete
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import Future
@@ -103,7 +102,9 @@ class S3Store(ObjectStore):
 
     def _tried(self, asked: Coroutine[None, None, T]) -> T | None:
         """What a signed request gives; None if it fails, whatever the reason: a call of s3fs will find that out."""
-        future = asyncio.run_coroutine_threadsafe(asked, self._fs.loop)
+        from asyncio import run_coroutine_threadsafe
+
+        future = run_coroutine_threadsafe(asked, self._fs.loop)
         if error := future.exception():
             _log.debug("a signed URL of %s failed: %r", self.url, type(error))
             return None

@@ -7,7 +7,6 @@ stay those of the client. Each request is made once; what becomes of a failure i
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
@@ -20,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from cellar_core.payload import PIECE
 
 if TYPE_CHECKING:
+    import asyncio
+
     from fsspec.asyn import AsyncFileSystem
 
 __all__ = ["Coming", "Signed"]
@@ -133,6 +134,8 @@ class Coming:
     ) -> None:
         self._loop = loop
         self._rest = rest
+        import asyncio
+
         self._room = asyncio.Semaphore(ROOM)
         self._came: SimpleQueue[bytes | None] = SimpleQueue()
         self._future = asyncio.run_coroutine_threadsafe(self._fetch(pieces), loop)
