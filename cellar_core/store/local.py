@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,9 +21,6 @@ __all__ = ["LocalStore"]
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-_EARLY = 32 * 2**20
-"""After so many bytes of a file the disk is asked to begin: else all of them would wait for the last one's sync."""
 
 
 class LocalStore(Store):
@@ -273,13 +269,8 @@ def _write(path: Path, pieces: Iterator[bytes] | list[bytes]) -> None:
 
 def _copy(source: Path, target: Path, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
     with target.open("x+b") as file:
-        begun = done = 0
-        for piece in checked(source, expected, on_bytes, disk.copy(source, file)):
-            done += len(piece)
-            if done - begun >= _EARLY and sys.platform == "linux":
-                # So the disk begins to write, while the rest is still read and digested.
-                os.posix_fadvise(file.fileno(), begun, done - begun, os.POSIX_FADV_DONTNEED)
-                begun = done
+        for _ in checked(source, expected, on_bytes, disk.copy(source, file)):
+            pass
         file.flush()
         os.fsync(file.fileno())
 

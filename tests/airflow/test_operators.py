@@ -28,7 +28,8 @@ def test_registering_a_base_starts_the_dags_that_wait_for_it_at_once(world: Worl
     assert state == "success"
     known = world.xcom(tasks["known"])
     assert (known["ref"], known["created"], known["record"]["bump"]) == ("ops/known/base/1.0", True, "major")
-    assert known["notices"] == ["created rack ops/known; its rules and policy: ops/known/config.toml"]
+    rules = f"{world.cellar.url}/ops/known/config.toml"
+    assert known["notices"] == [f"created rack ops/known; its rules and policy: {rules}"]
     assert f"{path} registered as ops/known/base/1.0" in world.log(tasks["known"])
     for rack, ref, bump in (
         ("known", "ops/known/base/1.0", "major"),
