@@ -11,7 +11,6 @@ from pydantic import TypeAdapter
 from typer.main import get_command
 
 from cellar_core.cli import app
-from cellar_core.cli.output import to_json
 from cellar_core.cli.schema import ANSWERS, Error, markdown
 from tests.core.helpers import write
 from tests.core.terminal import RACK, A, Terminal
@@ -67,7 +66,7 @@ def test_every_answer_of_a_session_is_as_documented(stale: Terminal) -> None:
     for name, words, code in SESSION:
         data = stale.json(*words.split(), code=code)
         adapter = TypeAdapter(ANSWERS[name])
-        assert json.loads(to_json(adapter.validate_python(data))) == data, words
+        assert json.loads(adapter.dump_json(adapter.validate_python(data), by_alias=True)) == data, words
     assert {name for name, _, _ in SESSION} == set(ANSWERS)
 
 
