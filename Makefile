@@ -95,7 +95,7 @@ benchmarks: $(call env,airflow) $(call env,prefect) $(call env,stores) $(AZURITE
 	build/envs/prefect/bin/python -P benchmarks/imports.py
 	build/envs/stores/bin/python -P benchmarks/terminal.py
 	$(UV) pip install --quiet --python build/envs/stores obstore
-	build/envs/stores/bin/python -P benchmarks/transfer.py --case 1x1GiB
+	build/envs/stores/bin/python -P benchmarks/transfer.py --case 1x4GiB
 	build/envs/stores/bin/python -P benchmarks/transfer.py --case 2000x100KiB
 	build/envs/stores/bin/python -P benchmarks/transfer.py --store s3 --case 1x256MiB
 	build/envs/stores/bin/python -P benchmarks/transfer.py --store s3 --case 300x100KiB
