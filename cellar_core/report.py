@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -21,7 +20,6 @@ from cellar_core import layout, lookup
 from cellar_core.alias import meanings
 from cellar_core.catalog import Catalog
 from cellar_core.errors import CellarError
-from cellar_core.payload import WORKERS
 from cellar_core.plan import Plan, Reason, Rebuild, Skip
 from cellar_core.record import Record, Unreadable
 from cellar_core.ref import Model, Rack, Ref
@@ -228,8 +226,7 @@ def _in_tables(catalog: Catalog, matter: Collection[Ref]) -> Iterator[Ref]:
 
 def overview(cellar: Cellar) -> list[RackSummary]:
     """All racks, by name, each planned; what is wrong with one of them hides none of the others."""
-    with ThreadPoolExecutor(WORKERS) as pool:
-        return list(pool.map(lambda rack: _summary(cellar, rack), cellar.racks()))
+    return cellar.store.each(partial(_summary, cellar), cellar.racks())
 
 
 def _summary(cellar: Cellar, rack: Rack) -> RackSummary:

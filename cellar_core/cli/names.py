@@ -62,7 +62,7 @@ def _completion(names: Names) -> Callable[[typer.Context, str], list[str]]:
 
             cellar = Cellar(ctx.find_root().params.get("cellar"), read_only=True)
             return sorted({name for name in names(cellar, incomplete) if name.startswith(incomplete)})
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001 - whatever it is, nobody wants it told in the middle of what they type
             return []
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
