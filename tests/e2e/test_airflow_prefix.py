@@ -45,8 +45,10 @@ def link(server: AirflowServer) -> str:
     """Where the extra link of a task leads that has registered a base."""
     run = server.post("dags/register/dagRuns", {"logical_date": None})["dag_run_id"]
     task = f"dags/register/dagRuns/{run}/taskInstances/register"
-    server.wait_for(lambda: server.get(task)["state"] == "success", 120, "the base to be registered")
-    found: str = server.get(f"{task}/links")["extra_links"]["Cellar"]
+    # A task's process stores the link after it has told that it succeeded.
+    found: str = server.wait_for(
+        lambda: server.get(f"{task}/links")["extra_links"]["Cellar"], 120, "the link"
+    )
     return found
 
 

@@ -13,6 +13,7 @@ import pytest
 from cellar_core import Cellar
 from example_flows.demo.prefect_server import PrefectServer, until
 from tests.pages import Reader, write_script
+from tests.prefect.helpers import pause_heartbeats
 
 PUBLISH = """
 from cellar_prefect import register_model
@@ -25,6 +26,8 @@ if __name__ == "__main__":
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
     with PrefectServer(tmp_path_factory.mktemp("prefect")) as server:
+        with server.client() as client:
+            pause_heartbeats(client)
         yield server
 
 

@@ -14,6 +14,7 @@ from prefect.events.schemas.automations import Automation
 
 from example_flows.demo.prefect_server import PrefectServer
 from tests.e2e.prefect_rack import PROJECTS, RACK, RackOnPrefect
+from tests.prefect.helpers import pause_heartbeats
 
 NAME = "vit-vit-l"
 SAVE = "import os; from cellar_prefect import CellarBlock; CellarBlock(url=os.environ['CELLAR_URL']).save('prod')"
@@ -28,6 +29,8 @@ def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RackOnPrefect]:
     rack = RackOnPrefect(directory / "rack", server)
     try:
         server.start(timeout=240)
+        with server.client() as client:
+            pause_heartbeats(client)
         rack.start_worker("gpu")
         yield rack
     finally:

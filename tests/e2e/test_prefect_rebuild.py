@@ -18,6 +18,7 @@ from prefect.states import Cancelling
 from cellar_core import Cellar, Reason
 from example_flows.demo.prefect_server import PrefectServer, ServedFlow, until
 from tests.e2e.prefect_rack import PROJECTS, RACK, RackOnPrefect
+from tests.prefect.helpers import pause_heartbeats
 
 EXAMPLES = Path(__file__).parents[2] / "example_flows"
 RETUNE = """
@@ -37,6 +38,8 @@ if __name__ == "__main__":
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
     with PrefectServer(tmp_path_factory.mktemp("prefect")) as server:
+        with server.client() as client:
+            pause_heartbeats(client)
         yield server
 
 

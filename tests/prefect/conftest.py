@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prefect.client.orchestration import get_client
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW,
@@ -15,7 +16,7 @@ from prefect.settings import (
 from prefect.testing.utilities import prefect_test_harness
 
 from cellar_core import Cellar
-from tests.prefect.helpers import RACK, Payload
+from tests.prefect.helpers import RACK, Payload, pause_heartbeats
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,7 +34,9 @@ def _server() -> Iterator[None]:
         temporary_settings({PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL: 0.2}),
         prefect_test_harness(server_startup_timeout=300),
         temporary_settings({PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore"}),
+        get_client(sync_client=True) as client,
     ):
+        pause_heartbeats(client)
         yield
 
 

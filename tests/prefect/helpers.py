@@ -6,14 +6,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import Artifact
 
 from cellar_core import Cellar, RetrainJob
+from cellar_prefect import missing_heartbeat
 
 RACK = "vit/vit-l"
 Payload: TypeAlias = Callable[[str], Path]
+
+
+def pause_heartbeats(client: SyncPrefectClient) -> None:
+    """Have `missing_heartbeat` there, but paused: what nobody waits for must not make every other test wait.
+
+    A server on SQLite answers nothing for a minute now and then while it counts the events of runs (docs/prefect.md).
+    """
+    automation = missing_heartbeat()
+    automation.enabled = False
+    client.create_automation(automation)
 
 
 def train(job: RetrainJob) -> None:
