@@ -8,7 +8,6 @@ its record's place. So a wrong guess costs one upload, which fails cleanly and s
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,7 +19,6 @@ from cellar_core.catalog import Catalog
 from cellar_core.digest import digest_json
 from cellar_core.errors import CellarError, listing
 from cellar_core.log import ChangedMeanwhile, Entry, append, last_number
-from cellar_core.payload import WORKERS
 from cellar_core.record import SKIPPED, TOMBSTONE_MOST, Claim, Unreadable
 from cellar_core.ref import Rack, Ref
 from cellar_core.register import Registrar
@@ -156,16 +154,15 @@ class _State:
 
 
 def _survey(store: Store, rack: Rack | None) -> _State:
-    with ThreadPoolExecutor(WORKERS) as pool:
-        taken = [ref for key in store.find(layout.claims(rack)) if (ref := layout.parse_claim(key))]
-        settled = Catalog(store.find(layout.records(rack))).settled
-        rest = [ref for ref in taken if ref not in settled]
-        claims = dict(zip(rest, pool.map(lambda ref: _claim(store, ref), rest), strict=True))
-        open_ = {ref: one for ref, one in claims.items() if isinstance(one, Claim) and one.is_work}
-        void = [ref for ref, size in settled.items() if size <= TOMBSTONE_MOST]
-        partials = _sizes(store.partials(layout.payload(rack)))
-        places = [*open_, *void]
-        files = dict(zip(places, pool.map(lambda ref: _files(store, ref, partials), places), strict=True))
+    taken = [ref for key in store.find(layout.claims(rack)) if (ref := layout.parse_claim(key))]
+    settled = Catalog(store.find(layout.records(rack))).settled
+    rest = [ref for ref in taken if ref not in settled]
+    claims = dict(zip(rest, store.each(lambda ref: _claim(store, ref), rest), strict=True))
+    open_ = {ref: one for ref, one in claims.items() if isinstance(one, Claim) and one.is_work}
+    void = [ref for ref, size in settled.items() if size <= TOMBSTONE_MOST]
+    partials = _sizes(store.partials(layout.payload(rack)))
+    places = [*open_, *void]
+    files = dict(zip(places, store.each(lambda ref: _files(store, ref, partials), places), strict=True))
     return _State(
         open=open_,
         void=[ref for ref in void if files[ref]],
@@ -321,5 +318,4 @@ class _Sweep:
 
         self.freed += sum(sizes.values())
         if not self._dry_run:
-            with ThreadPoolExecutor(WORKERS) as pool:
-                list(pool.map(one, sizes))
+            self._store.each(one, sizes)

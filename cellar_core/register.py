@@ -9,7 +9,6 @@ has to be strong; a listing is a hint about which creates would fail.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -18,7 +17,7 @@ from cellar_core import layout, lookup
 from cellar_core.digest import digest_json
 from cellar_core.errors import CellarError, listing
 from cellar_core.line import Line
-from cellar_core.payload import WORKERS, Payload
+from cellar_core.payload import Payload
 from cellar_core.record import SKIPPED, Claim, Origin, Parent, Recipe, Record, tombstone
 from cellar_core.ref import Model, Ref, Version
 from cellar_core.store import Store, StoreUnavailable
@@ -208,9 +207,8 @@ class Registrar:
     def _read_claims(self, of: Model | Line) -> dict[Ref, Claim]:
         """The claims that a listing tells of; their bodies never change, so each is read once."""
         keys = {key: ref for key in self._store.find(layout.claims(of)) if (ref := layout.parse_claim(key))}
-        with ThreadPoolExecutor(WORKERS) as pool:
-            claims = pool.map(self._read_claim, keys)
-            return {ref: claim for ref, claim in zip(keys.values(), claims, strict=True) if claim}
+        claims = self._store.each(self._read_claim, keys)
+        return {ref: claim for ref, claim in zip(keys.values(), claims, strict=True) if claim}
 
     def _read_claim(self, key: str) -> Claim | None:
         if key not in self._claims and (data := self._store.read(key)) is not None:
