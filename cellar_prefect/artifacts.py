@@ -76,7 +76,7 @@ def show_progress(model: Model) -> Callable[[float, Mapping[str, float]], None]:
         logger.info("%s: %s", model, line)
         bar.move(done)
 
-    tenths = by_tenths(say)
+    tenths = by_tenths(_from_any_thread(say))
 
     def progress(fraction: float, metrics: Mapping[str, float]) -> None:
         nonlocal done
@@ -98,12 +98,18 @@ def show_bytes(model: Model) -> Callback:
         if callback.size:
             bar.move(callback.value / callback.size)
 
-    callback = lines(say)
+    callback = lines(_from_any_thread(say))
     return callback
 
 
+def _from_any_thread(say: Callable[[str], None]) -> Callable[[str], None]:
+    """The same within this run: a thread that reports may know neither of a run nor of its API."""
+    context = copy_context()
+    return lambda line: context.copy().run(say, line)
+
+
 class _Bar:
-    """A progress artifact, made when it is moved first, from whichever thread.
+    """A progress artifact, made when it is moved first.
 
     Args:
         what: The middle of its key.
@@ -113,14 +119,11 @@ class _Bar:
 
     def __init__(self, what: str, model: Model, about: str) -> None:
         self._make = partial(_keep, "progress", what, model, about=about)
-        self._context = copy_context()  # the thread that reports may know of no run
         self._id: UUID | None = None
 
     def move(self, fraction: float) -> None:
         """Move it to a fraction from 0 to 1."""
-        self._context.copy().run(self._move, round(100 * min(max(fraction, 0.0), 1.0), 1))
-
-    def _move(self, percent: float) -> None:
+        percent = round(100 * min(max(fraction, 0.0), 1.0), 1)
         if self._id is None:
             self._id = self._make(lambda: percent)
             return

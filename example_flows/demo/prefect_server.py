@@ -90,16 +90,20 @@ class Child:
 
 
 class PrefectServer:
-    """`prefect server start` on loopback with SQLite, its whole state below one directory.
+    """`prefect server start` on loopback, its whole state below one directory.
 
     Args:
-        home: becomes PREFECT_HOME: database, logs and settings are there and outlive the server.
+        home: becomes PREFECT_HOME: logs, settings and an SQLite database are there and outlive the server.
         port: the port to listen on; a free one is chosen when not given.
         ui: serve Prefect's pages as well, at `url`.
+        database: another database, as SQLAlchemy writes its address.
     """
 
-    def __init__(self, home: Path, *, port: int | None = None, ui: bool = False) -> None:
+    def __init__(
+        self, home: Path, *, port: int | None = None, ui: bool = False, database: str | None = None
+    ) -> None:
         self.home = home.absolute()
+        self.database = database or f"sqlite+aiosqlite:///{self.home / 'prefect.db'}"
         self.port = port or free_port()
         self.ui = ui
         self.url = f"http://127.0.0.1:{self.port}"
@@ -112,7 +116,7 @@ class PrefectServer:
         return {
             "PREFECT_HOME": str(self.home),
             "PREFECT_API_URL": self.api_url,
-            "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{self.home / 'prefect.db'}",
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": self.database,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
             "PREFECT_RUNNER_POLL_FREQUENCY": "2",  # seconds; Prefect's own default is 10

@@ -44,23 +44,11 @@ SILENCE = 75
 
 
 class Server(PrefectServer):
-    """A server whose runs say often that they live.
-
-    Args:
-        home: Where its files are.
-        database: An address of SQLAlchemy; SQLite in `home` if None.
-    """
-
-    def __init__(self, home: Path, database: str | None = None) -> None:
-        super().__init__(home)
-        self._database = database
+    """A server whose runs say often that they live."""
 
     @property
     def env(self) -> dict[str, str]:
-        env = {**super().env, "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(BEAT)}
-        if self._database:
-            env["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = self._database
-        return env
+        return {**super().env, "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(BEAT)}
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -70,7 +58,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         url = None
         if request.param == "postgresql":
             url = f"postgresql+asyncpg://{stack.enter_context(postgresql())}"
-        server = Server(directory / "prefect", url)
+        server = Server(directory / "prefect", database=url)
         stack.callback(server.stop)
         yield server.start(timeout=300)
 
@@ -78,9 +66,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="module")
 def pools(server: Server) -> list[str]:
     """On PostgreSQL two pools, which get the same rack: each bump starts both, and a rebuild is done by one of them."""
-    return (
-        ["one", "two"] if server.env["PREFECT_SERVER_DATABASE_CONNECTION_URL"].startswith("post") else ["one"]
-    )
+    return ["one", "two"] if server.database.startswith("post") else ["one"]
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def test_the_shortest_flow_does_the_whole_job(server: PrefectServer, tmp_path: P
         served.run(tmp_path / "register.py")
         served.run(tmp_path / "publish.py")
         project = "vit/vit-l/projectA"
-        until(lambda: len(cellar.versions(project)) > 1, timeout=120, what="projectA to be rebuilt")
+        until(lambda: len(cellar.versions(project)) > 1, timeout=240, what="projectA to be rebuilt")
     record = cellar.resolve(project)
     assert (str(record.ref), str(record.ref.base)) == (f"{project}/1.1.1", "vit/vit-l/base/1.1")
     assert record.metrics == {"accuracy": 0.9}

@@ -108,7 +108,7 @@ def test_a_base_that_another_process_registers_rebuilds_the_projects_at_once(rac
         rack.bump("base two")
         rack.wait()
         print(f"\nregistered to training: {rack.reaction('1.1'):.1f} s")
-        (run,) = until(lambda: ended(served), timeout=60, what="the flow run to end")
+        (run,) = until(lambda: ended(served), timeout=180, what="the flow run to end")
         (automation,) = served.automations()
         assert run.created_by is not None
         assert (run.created_by.type, run.created_by.id) == ("AUTOMATION", automation.id)
@@ -133,7 +133,7 @@ def test_a_burst_of_bumps_is_one_run_when_debounced(rack: RackOnPrefect) -> None
     with retuning(rack, "debounced", debounce=8) as served:
         rack.bump("base two", "base three", "base four")
         rack.wait()
-        assert len(until(lambda: ended(served), timeout=60, what="the flow run to end")) == 1
+        assert len(until(lambda: ended(served), timeout=180, what="the flow run to end")) == 1
         assert [rack.versions(project) for project in PROJECTS] == [["1.0.1", "1.3.1"]] * 2
 
 
@@ -145,10 +145,10 @@ def test_a_second_run_is_cancelled_and_the_first_one_sees_what_it_was_started_fo
         rack.bump("base two")
         rack.wait_for_trainings(len(PROJECTS))
         rack.bump("base three")
-        until(lambda: states(served).get(StateType.CANCELLED), timeout=60, what="the second run")
+        until(lambda: states(served).get(StateType.CANCELLED), timeout=180, what="the second run")
         rack.release()
         rack.wait()
-        until(lambda: ended(served), timeout=60, what="the first run to end")
+        until(lambda: ended(served), timeout=180, what="the first run to end")
         assert states(served) == {StateType.COMPLETED: 1, StateType.CANCELLED: 1}
         assert [rack.versions(project) for project in PROJECTS] == [["1.0.1", "1.1.1", "1.2.1"]] * 2
         assert rack.trainings("1.1") == rack.trainings("1.2") == dict.fromkeys(PROJECTS, 1)
@@ -165,7 +165,7 @@ def test_the_examples_tell_one_story(server: PrefectServer, tmp_path: Path) -> N
         served.run(tmp_path / "prefect_register.py")
         served.run(tmp_path / "again.py")
         until(
-            lambda: len(cellar.versions(f"{RACK}/projectA")) > 1, timeout=120, what="projectA to be rebuilt"
+            lambda: len(cellar.versions(f"{RACK}/projectA")) > 1, timeout=240, what="projectA to be rebuilt"
         )
         served.run(tmp_path / "prefect_resolve.py", f"{RACK}/projectA@latest")
     deployed = (tmp_path / "deployed" / "weights.txt").read_text()
@@ -179,13 +179,13 @@ def test_a_cancelled_run_ends_its_commands_and_the_next_one_rebuilds(rack: RackO
     command = f'{wait}; echo x > "$CELLAR_OUTPUT_DIR/w"'
     with retuning(rack, "cancelled", train=["sh", "-c", command]) as served:
         rack.bump("base two")
-        until(lambda: len(list(pids.iterdir())) == len(PROJECTS), timeout=120, what="the commands to run")
+        until(lambda: len(list(pids.iterdir())) == len(PROJECTS), timeout=240, what="the commands to run")
         groups = [int(pid.name) for pid in pids.iterdir()]
         (run,) = served.flow_runs()
         with rack.server.client() as client:
             client.set_flow_run_state(run.id, Cancelling(), force=True)
-        until(lambda: not any(map(alive, groups)), timeout=60, what="the commands to end")
-        (run,) = until(lambda: ended(served), timeout=60, what="the run to end")
+        until(lambda: not any(map(alive, groups)), timeout=180, what="the commands to end")
+        (run,) = until(lambda: ended(served), timeout=180, what="the run to end")
         assert run.state is not None
         assert run.state.type is StateType.CANCELLED
         plan = rack.cellar.plan(RACK)

@@ -6,17 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prefect.client.orchestration import get_client
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW,
-    PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL,
     temporary_settings,
 )
-from prefect.testing.utilities import prefect_test_harness
 
 from cellar_core import Cellar
-from tests.prefect.helpers import RACK, Payload, pause_heartbeats
+from example_flows.demo.prefect_server import PrefectServer
+from tests.e2e.databases import postgresql
+from tests.prefect.helpers import RACK, Payload
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,26 +25,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"))
 
 
+class Server(PrefectServer):
+    """A server that stores what it is told at once: by default it does each five seconds."""
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {**super().env, "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "0.2"}
+
+
 @pytest.fixture(scope="session")
-def _server() -> Iterator[None]:
-    # A first start makes a database: the default of 30 s is not enough on a small or busy machine.
-    # The server stores what it was told each five seconds, unless it is told otherwise.
-    with (
-        temporary_settings({PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL: 0.2}),
-        prefect_test_harness(server_startup_timeout=300),
-        temporary_settings({PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore"}),
-        get_client(sync_client=True) as client,
-    ):
-        pause_heartbeats(client)
-        yield
+def database() -> Iterator[str]:
+    """The address of the server's PostgreSQL: on SQLite it stops answering now and then (docs/prefect.md)."""
+    with postgresql() as address:
+        yield address
 
 
-@pytest.fixture
-def api(_server: None) -> str:
+@pytest.fixture(scope="session")
+def api(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Prefect API that this process uses."""
-    url = PREFECT_API_URL.value()
-    assert url
-    return str(url)
+    home = tmp_path_factory.mktemp("prefect")
+    with (
+        Server(home, database=f"postgresql+asyncpg://{database}") as server,
+        temporary_settings(
+            {PREFECT_API_URL: server.api_url, PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore"}
+        ),
+    ):
+        yield server.api_url
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from cellar_prefect import base_bumped, ensure_automation, missing_heartbeat, re
 from cellar_prefect.automations import watch_heartbeats
 from cellar_prefect.events import registered_event
 from example_flows.demo.prefect_server import until
-from tests.prefect.helpers import RACK, pause_heartbeats, train
+from tests.prefect.helpers import RACK, train
 
 
 class TestBaseBumped:
@@ -89,7 +89,7 @@ class TestEnsureAutomation:
             client.pause_automation(bumped)
             try:
                 ensure_automation(RACK, deployment)
-                assert not automations(ids)[0].enabled
+                assert [one.enabled for one in automations(ids)] == [False, True]
             finally:
                 client.resume_automation(bumped)
 
@@ -152,14 +152,10 @@ class TestWatchHeartbeats:
     @pytest.fixture
     def none(self, api: str) -> Iterator[SyncPrefectClient]:
         """A server that has no such automation."""
-        name = missing_heartbeat().name
         with get_client(sync_client=True) as client:
-            for one in client.read_automations_by_name(name):
+            for one in client.read_automations_by_name(missing_heartbeat().name):
                 client.delete_automation(one.id)
             yield client
-            for one in client.read_automations_by_name(name):
-                client.delete_automation(one.id)
-            pause_heartbeats(client)
 
     def test_the_first_run_makes_the_automation_and_the_next_one_leaves_it_alone(
         self, none: SyncPrefectClient, behind: Cellar
@@ -170,6 +166,7 @@ class TestWatchHeartbeats:
         rebuild_projects(RACK, train)
         (there,) = none.read_automations_by_name(missing_heartbeat().name)
         assert (there.id, there.enabled) == (made.id, False)
+        none.resume_automation(made.id)
 
     def test_a_server_that_cannot_be_asked_fails_no_run(self, caplog: pytest.LogCaptureFixture) -> None:
         with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):

@@ -3,18 +3,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.metadata import entry_points
-from pathlib import Path
 
 import pytest
 from prefect import flow
 from prefect.blocks.core import Block
-from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL
 from prefect.testing.standard_test_suites import BlockStandardTestSuite
 
 from cellar_core import Cellar, CellarError
 from cellar_core.cellar import NoCellarGiven
 from cellar_prefect import CellarBlock, rebuild_projects
 from cellar_prefect.block import open_cellar
+from tests.e2e.databases import program
 
 OPTIONS = {"key": "user", "client_kwargs": {"secret": "hush"}}
 
@@ -32,7 +31,9 @@ class TestSecrets:
             assert "hush" not in shown
             assert "memory://models" in shown
 
-    def test_are_neither_in_the_database_nor_in_the_parameters_of_a_run(self, api: str) -> None:
+    def test_are_neither_in_the_database_nor_in_the_parameters_of_a_run(
+        self, api: str, database: str
+    ) -> None:
         """Looked for byte by byte, in all that the server has written."""
         block = CellarBlock(url="memory://at-rest", storage_options=OPTIONS)
         block.save("at-rest", overwrite=True)
@@ -42,8 +43,8 @@ class TestSecrets:
             return cellar.storage_options.get_secret_value() == OPTIONS
 
         assert look(block)
-        database = Path(str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()).partition("///")[2])
-        written = b"".join(one.read_bytes() for one in database.parent.glob(f"{database.name}*"))
+        dump = [program("pg_dump"), f"postgresql://{database}"]
+        written = subprocess.run(dump, stdout=subprocess.PIPE, check=True, timeout=120).stdout
         assert b"memory://at-rest" in written
         assert b"hush" not in written
 
