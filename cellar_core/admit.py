@@ -109,7 +109,7 @@ def base_spot(
     store: Store, draft: Draft, config: RackConfig, after: BaseVersion | None, holder: str | None
 ) -> Spot:
     """Where a base goes; raises BumpConflict or ContractChanged."""
-    bases = lookup.catalog(store, draft.model).bases(draft.model)
+    bases = [*lookup.catalog(store, draft.model).bases(draft.model)]
     spot = _spot(store, draft, bases, after, holder)
     same = [version for version in bases if spot.line.number(version) is not None]
     if same and spot.line.stem[0] > 0 and config.artifact.contract_files:

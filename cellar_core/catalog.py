@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from functools import cache, partial
 from operator import attrgetter
+from typing import cast
 
 from cellar_core import layout
 from cellar_core.record import TOMBSTONE_MOST
 from cellar_core.ref import Model, Ref, Version
 from cellar_core.version import BaseVersion, ProjectVersion
+from cellar_core.versions import Versions
 
 __all__ = ["Catalog"]
 
@@ -43,7 +46,7 @@ class Catalog:
     @property
     def models(self) -> list[Model]:
         """The models that have a version, base first, then by name."""
-        found = [model for model in self._found if any(True for _ in self.descending(model))]
+        found = [model for model in self._found if any(self._stands(model, one) for one in self.named(model))]
         return sorted(found, key=lambda model: (not model.is_base, model))
 
     @property
@@ -57,8 +60,7 @@ class Catalog:
 
     def descending(self, model: Model) -> Iterator[Version]:
         """The committed versions of *model*, the highest first, yanked ones too; looked up one by one."""
-        numbers = sorted(self._found.get(model, ()), key=attrgetter("numbers"), reverse=True)
-        return (version for version in numbers if self._stands(model, version))
+        return reversed(self._lazy(model))
 
     def named(self, model: Model) -> list[Version]:
         """The numbers of *model* that have a record or a tombstone, in no order; nothing is looked up."""
@@ -93,10 +95,13 @@ class Catalog:
         """Whether a selector may choose a version: it exists, and neither it nor the base it stands on is yanked."""
         return not self.yanked(ref) and not self.yanked(ref.base) and ref in self
 
-    def bases(self, model: Model) -> list[BaseVersion]:
-        """Like versions, of a base."""
-        return [version for version in self.versions(model) if isinstance(version, BaseVersion)]
+    def bases(self, model: Model) -> Versions[BaseVersion]:
+        """Like versions, of a base; looked up one by one, and once."""
+        return cast("Versions[BaseVersion]", self._lazy(model))
 
-    def builds(self, model: Model) -> list[ProjectVersion]:
-        """Like versions, of a project."""
-        return [version for version in self.versions(model) if isinstance(version, ProjectVersion)]
+    def builds(self, model: Model) -> Versions[ProjectVersion]:
+        """Like bases, of a project."""
+        return cast("Versions[ProjectVersion]", self._lazy(model))
+
+    def _lazy(self, model: Model) -> Versions[Version]:
+        return Versions(self.named(model), cache(partial(self._stands, model)))

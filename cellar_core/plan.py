@@ -6,8 +6,8 @@ import enum
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property, partial
-from operator import attrgetter
+from functools import cache, cached_property, partial
+from itertools import takewhile
 
 from cellar_core.attempt import LOST_MOST, Attempt, Event
 from cellar_core.choose import takes
@@ -17,6 +17,7 @@ from cellar_core.record import Parent, Recipe
 from cellar_core.ref import Caret, Model, Rack, Ref, Selector
 from cellar_core.value import Value
 from cellar_core.version import BaseVersion, Bump, ProjectVersion
+from cellar_core.versions import Versions
 
 __all__ = [
     "Plan",
@@ -151,7 +152,7 @@ class ProjectState:
     """
 
     model: Model
-    versions: frozenset[ProjectVersion] = frozenset()
+    versions: Versions[ProjectVersion] = field(default_factory=Versions)
     yanked: frozenset[ProjectVersion] = frozenset()
     recipe: Recipe | None = None
     last: Mapping[BaseVersion, Attempt] = field(default_factory=dict)
@@ -171,35 +172,36 @@ class RackState:
     Attributes:
         cellar: The cellar's id, which is in the request of each rebuild; empty if nothing is wanted.
         rack: The rack.
-        bases: Its committed bases, each with the digest of its files where that is known.
+        bases: Its committed bases.
         yanked: Those of them that are yanked.
         projects: Its projects.
         approved: What may be built from: pairs of project (``base`` for all of them) and base.
+        trees: The digest of the files of each base that is wanted.
         unreadable: What is wrong with the record of a base, if something is.
     """
 
     cellar: str
     rack: Rack
-    bases: Mapping[BaseVersion, str]
+    bases: Versions[BaseVersion]
     yanked: frozenset[BaseVersion] = frozenset()
     projects: tuple[ProjectState, ...] = ()
     approved: frozenset[tuple[str, BaseVersion]] = frozenset()
+    trees: Mapping[BaseVersion, str] = field(default_factory=dict)
     unreadable: Mapping[BaseVersion, str] = field(default_factory=dict)
 
     @cached_property
-    def good(self) -> list[BaseVersion]:
-        """The bases that may be built from, ascending."""
-        return sorted(set(self.bases) - self.yanked, key=attrgetter("numbers"))
+    def good(self) -> Versions[BaseVersion]:
+        """The bases that may be built from."""
+        return self.bases.where(lambda base: base not in self.yanked)
 
     @cached_property
-    def _followed(self) -> dict[str, tuple[list[BaseVersion], frozenset[tuple[int, ...]]]]:
+    def _followed(self) -> dict[str, Versions[BaseVersion]]:
         return {}
 
-    def followed(self, track: str) -> tuple[list[BaseVersion], frozenset[tuple[int, ...]]]:
-        """Those of the good bases that *track* follows, ascending, and their numbers; found once for many projects."""
+    def followed(self, track: str) -> Versions[BaseVersion]:
+        """Those of the good bases that *track* follows; found once for many projects."""
         if track not in self._followed:
-            bases = [*filter(_follows(track), self.good)]
-            self._followed[track] = bases, frozenset(base.numbers for base in bases)
+            self._followed[track] = self.good.where(_follows(track))
         return self._followed[track]
 
     def ref(self, base: BaseVersion) -> Ref:
@@ -234,14 +236,13 @@ def want(state: RackState, policy: RackConfig, project: ProjectState, now: datet
 
 def _want(state: RackState, policy: RackConfig, project: ProjectState, now: datetime) -> Want | Skip:
     rules = policy.project(project.model)
-    followed, numbers = state.followed(rules.track)
-    standing = (one for one in project.versions - project.yanked if one.numbers[:2] in numbers)
-    current = max(standing, key=attrgetter("numbers"), default=None)
-    if not followed:
-        return _skip(state, project, current, None, (Reason.NO_BASE, "the rack has no base that it follows"))
-    target = next(filter(_may(state, policy, project), reversed(followed)), None)
-    if target is None or (current and current.base == target < followed[-1]):
-        return _skip(state, project, current, target, _waits(state, policy, project, followed[-1]))
+    followed = state.followed(rules.track)
+    if (newest := followed.newest()) is None:
+        return _skip(state, project, None, None, (Reason.NO_BASE, "the rack has no base that it follows"))
+    current = project.versions.newest(lambda one: one not in project.yanked and one.base in followed)
+    target = followed.newest(_may(state, policy, project))
+    if target is None or (current and current.base == target < newest):
+        return _skip(state, project, current, target, _waits(state, policy, project, newest))
     if current and current.base == target:
         there = f"stands on base {target}, the newest it follows"
         return _skip(state, project, current, target, (Reason.UP_TO_DATE, there))
@@ -279,10 +280,10 @@ def plan(state: RackState, policy: RackConfig, now: datetime) -> Plan:
         for rebuild in rebuilds[free:]
     ]
     skips = [decision for decision in decisions if isinstance(decision, Skip)]
-    head = state.ref(state.good[-1]) if state.good else None
+    head = state.good.newest()
     return Plan(
         rack=state.rack,
-        head=head,
+        head=state.ref(head) if head else None,
         rebuilds=tuple(rebuilds[:free]),
         skips=(*skips, *queued),
         overtaken=tuple(overtaken),
@@ -303,7 +304,7 @@ def _decide(state: RackState, policy: RackConfig, project: ProjectState, now: da
     last = project.last.get(wanted.base)
     recipe = policy.project(project.model).recipe or project.recipe or Recipe()
     base = state.ref(wanted.base)
-    parent = Parent(ref=base, tree=state.bases[wanted.base])
+    parent = Parent(ref=base, tree=state.trees[wanted.base])
     request = request_digest(state.cellar, project.model, parent, recipe, last.asked if last else 0)
     reason, sentence = _verdict(project, wanted, last, request, policy.digest(project.model))
     if last and reason in (Reason.IN_PROGRESS, Reason.FAILED_BEFORE, Reason.YANKED_BEFORE):
@@ -391,36 +392,35 @@ def _follows(track: str) -> Callable[[BaseVersion], bool]:
 
 def _may(state: RackState, policy: RackConfig, project: ProjectState) -> Callable[[BaseVersion], bool]:
     """Which bases the project may move to without asking anybody (any more)."""
+    versions = project.versions
     approved = {one.numbers for name, one in state.approved if name in ("base", project.model.project)}
-    stood = {version.numbers[:2] for version in project.versions}
-    known, tested = {major for major, _ in stood}, {major for major, _ in approved}
-    allowed = stood | approved
-
-    minor, major = (rule is OnBump.AUTO for rule in (policy.rebuild.on_minor, policy.rebuild.on_major))
+    tested = {x for x, _ in approved}
+    minor = policy.rebuild.on_minor is OnBump.AUTO
+    major = policy.rebuild.on_major is OnBump.AUTO or not versions
+    knows = cache(partial(_knows, project))
 
     def may(base: BaseVersion) -> bool:
-        if not stood or base.numbers in allowed:
-            return True
-        # The X of any version that there is makes it a minor bump for this project.
-        return minor if (x := base.numbers[0]) in known else major or x in tested
+        x = base.numbers[0]
+        if knows(x):
+            return minor or base.numbers in approved or bool(versions.on(*base.numbers))
+        return major or x in tested
 
     return may
 
 
-def _knows(project: ProjectState, base: BaseVersion) -> bool:
-    """Whether the project has ever stood on the ``X`` of *base*, so that moving there is a minor bump for it."""
-    return any(version.major == base.major for version in project.versions)
+def _knows(project: ProjectState, x: int) -> bool:
+    """Whether the project has ever stood on this ``X``, so that moving to a base of it is a minor bump for it."""
+    return bool(project.versions.on(x))
 
 
 def _passed_over(state: RackState, project: ProjectState, current: ProjectVersion | Ref | None) -> str:
     """Which version would be the project's newest, had nobody yanked it or its base."""
-    yanked = [one for one in project.versions if one in project.yanked or one.base in state.yanked]
-    newest = max(yanked, key=attrgetter("numbers"), default=None)
     number = current.version if isinstance(current, Ref) else current
-    if newest is None or (number and newest.numbers < number.numbers):
-        return ""
-    cause = "it" if newest in project.yanked else f"base {newest.base}"
-    return f"{newest} does not count, as {cause} is yanked"
+    for newer in takewhile(lambda one: one != number, reversed(project.versions)):
+        if newer in project.yanked or newer.base in state.yanked:
+            cause = "it" if newer in project.yanked else f"base {newer.base}"
+            return f"{newer} does not count, as {cause} is yanked"
+    return ""
 
 
 def _move(project: ProjectState, current: ProjectVersion | None, target: BaseVersion) -> Want:
@@ -437,7 +437,7 @@ def _move(project: ProjectState, current: ProjectVersion | None, target: BaseVer
 def _waits(
     state: RackState, policy: RackConfig, project: ProjectState, newer: BaseVersion
 ) -> tuple[Reason, str]:
-    major = not _knows(project, newer)
+    major = not _knows(project, newer.major)
     key, rule = ("on_major", policy.rebuild.on_major) if major else ("on_minor", policy.rebuild.on_minor)
     if rule is OnBump.NEVER:
         return Reason.TURNED_OFF, f'base {newer} is newer, but {key} = "never"'

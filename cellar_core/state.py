@@ -62,25 +62,25 @@ def load(
     trees = dict(zip(bases, store.each(lambda base: _tree(store, state.ref(base)), bases), strict=True))
     known = {base: tree for base, tree in trees.items() if isinstance(tree, str)}
     broken = {base: str(tree) for base, tree in trees.items() if isinstance(tree, Unreadable)}
-    return replace(
-        state, cellar=identify(), bases={**state.bases, **known}, projects=tuple(projects), unreadable=broken
-    )
+    return replace(state, cellar=identify(), trees=known, projects=tuple(projects), unreadable=broken)
 
 
 def _outline(rack: Rack, config: RackConfig, catalog: Catalog, rebuilds: Mapping[str, int]) -> RackState:
-    bases = dict.fromkeys(catalog.bases(rack.base), "")
+    bases = catalog.bases(rack.base)
     models = {model for model in catalog.models if not model.is_base} | {
         rack.project(name) for name in config.projects
     }
     projects = []
     for model in sorted(models):
-        versions = frozenset(catalog.builds(model))
-        projects.append(ProjectState(model, versions, versions & catalog.yanked_of(model)))
+        versions = catalog.builds(model)
+        projects.append(
+            ProjectState(model, versions, frozenset(versions.where(catalog.yanked_of(model).__contains__)))
+        )
     return RackState(
         cellar="",
         rack=rack,
         bases=bases,
-        yanked=frozenset(bases.keys() & catalog.yanked_of(rack.base)),
+        yanked=frozenset(bases.where(catalog.yanked_of(rack.base).__contains__)),
         projects=tuple(projects),
         approved=frozenset(filter(None, (layout.parse_approval(key, rack) for key in rebuilds))),
     )
@@ -104,9 +104,10 @@ def _details(
         return project
     try:
         recipe = None
-        if project.versions and config.project(project.model).recipe is None:
-            recipe = _record(store, project.model.at(max(project.versions))).recipe
-        here = [version for version in project.versions if version.base == wanted.base]
+        newest = project.versions.newest()
+        if newest and config.project(project.model).recipe is None:
+            recipe = _record(store, project.model.at(newest)).recipe
+        here = project.versions.on(*wanted.base.numbers)
         done = frozenset(
             filter(None, (_record(store, project.model.at(version)).request for version in here))
         )
@@ -120,10 +121,10 @@ def _details(
 
 def _going(store: Store, project: ProjectState, numbers: Numbers) -> dict[BaseVersion, Attempt]:
     """The last attempts onto bases newer than any that the project has a version on: they may still be going on."""
-    newest = max((version.numbers[:2] for version in project.versions), default=())
+    newest = project.versions.newest()
     going = {}
     for base, number in numbers.items():
-        if base.numbers > newest:
+        if newest is None or base > newest.base:
             with suppress(Unreadable):  # it is told if that base is the wanted one
                 going[base] = read_attempt(store, project.model, base, number)
     return going

@@ -67,6 +67,9 @@ class _Version(Parsed):
     def __str__(self) -> str:
         return ".".join(map(str, self._key))
 
+    def __hash__(self) -> int:
+        return hash(self._key)  # of a few numbers: remembering it would take longer
+
     @property
     def major(self) -> int:
         """``X``: rises when the application must change; 0 is early development."""

@@ -13,6 +13,7 @@ from cellar_core.rack import Hold, OnBump, ProjectPolicy, RackConfig, RebuildPol
 from cellar_core.record import Recipe
 from cellar_core.ref import InvalidRef, Model, Rack
 from cellar_core.version import BaseVersion, ProjectVersion
+from cellar_core.versions import Versions
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 RACK = Rack("vit/vit-l")
@@ -98,7 +99,7 @@ def attempts(draw: st.DrawFn) -> Attempt:
 def projects(draw: st.DrawFn, name: str, bases: list[BaseVersion]) -> ProjectState:
     """One project with versions on some of *bases*, and the logs of its rebuilds."""
     on = draw(st.lists(st.sampled_from(bases), max_size=3)) if bases else []
-    versions = frozenset(ProjectVersion(f"{base}.{draw(st.integers(1, 3))}") for base in on)
+    versions = Versions({ProjectVersion(f"{base}.{draw(st.integers(1, 3))}") for base in on})
     return ProjectState(
         model=RACK.project(name),
         versions=versions,
@@ -118,7 +119,8 @@ def rack_states(draw: st.DrawFn) -> RackState:
     return RackState(
         cellar="a cellar",
         rack=RACK,
-        bases={base: digest_json(str(base)) for base in bases},
+        bases=Versions(bases),
+        trees={base: digest_json(str(base)) for base in bases},
         yanked=frozenset(draw(some)),
         projects=tuple(draw(projects(name, bases)) for name in sorted(names)),
         approved=frozenset(

@@ -18,9 +18,10 @@ from cellar_core.plan import ProjectState, RackState, Want, plan, want
 from cellar_core.rack import Hold, OnBump, RackConfig
 from cellar_core.ref import Ref
 from cellar_core.version import BaseVersion, Bump, ProjectVersion
+from cellar_core.versions import Versions
 from tests.core.helpers import Bench, train
 from tests.core.helpers import bench as made_bench
-from tests.core.strategies import NOW, RACK, attempts, holds, policies, rack_states, recipes
+from tests.core.strategies import NOW, RACK, attempts, few_bases, holds, policies, rack_states, recipes
 
 CONFIG = RackConfig()
 A = RACK.project("projectA")
@@ -35,7 +36,7 @@ def project(*versions: str, name: str = "projectA", yanked: str = "", **facts: o
     """A project with these versions."""
     return ProjectState(
         RACK.project(name),
-        frozenset(map(ProjectVersion, versions)),
+        Versions(map(ProjectVersion, versions)),
         frozenset(map(ProjectVersion, yanked.split())),
         **facts,  # type: ignore[arg-type]
     )
@@ -48,10 +49,11 @@ def rack(
     return RackState(
         "a cellar",
         RACK,
-        {BaseVersion(base): digest_json(base) for base in bases.split()},
+        Versions(map(BaseVersion, bases.split())),
         frozenset(map(BaseVersion, yanked.split())),
         projects,
         frozenset((name, BaseVersion(base)) for name, base in approved),
+        {BaseVersion(base): digest_json(base) for base in bases.split()},
     )
 
 
@@ -503,7 +505,7 @@ class TestLog:
             assert only(state, config(changed))[0] is Reason.FAILED_BEFORE
         for changed in ("[projects.projectA.recipe]\nseed = 1", '[artifact]\nrequired_files = ["x"]'):
             assert only(state, config(changed))[0] is Reason.CHANGED_SINCE_FAILURE
-        other = replace(state, bases={**state.bases, BaseVersion("1.1"): digest_json("other bytes")})
+        other = replace(state, trees={BaseVersion("1.1"): digest_json("other bytes")})
         assert only(other)[0] is Reason.CHANGED_SINCE_FAILURE
 
     def test_asked(self) -> None:
@@ -534,7 +536,7 @@ class TestRequest:
         ("state", "policy"),
         [
             (replace(BASE, cellar="another cellar"), ""),
-            (replace(BASE, bases={**BASE.bases, BaseVersion("1.1"): digest_json("other bytes")}), ""),
+            (replace(BASE, trees={BaseVersion("1.1"): digest_json("other bytes")}), ""),
             (rack("1.0 1.2", *BASE.projects), ""),
             (replace(BASE, projects=(project("1.0.1", name="projectB", recipe=Recipe(seed=1)),)), ""),
             (replace(BASE, projects=(project("1.0.1", recipe=Recipe(seed=2)),)), ""),
@@ -591,10 +593,10 @@ def test_deterministic_and_independent_of_order(
 ) -> None:
     """The same facts give the same plan, in whatever order they were listed, and also from the plan's own JSON."""
     made = plan(state, policy, NOW)
-    bases, projects = list(state.bases.items()), list(state.projects)
+    bases, projects = list(state.bases), list(state.projects)
     random.shuffle(bases)
     random.shuffle(projects)
-    assert plan(replace(state, bases=dict(bases), projects=tuple(projects)), policy, NOW) == made
+    assert plan(replace(state, bases=Versions(bases), projects=tuple(projects)), policy, NOW) == made
     assert Plan.model_validate_json(made.model_dump_json()) == made
 
 
@@ -622,7 +624,7 @@ def test_never_what_is_there(state: RackState, policy: RackConfig) -> None:
     yanked = {one.model: one.yanked for one in state.projects}
     versions = {one.model: one.versions for one in state.projects}
     for rebuild in plan(state, policy, NOW).rebuilds:
-        good = versions[rebuild.model] - yanked[rebuild.model]
+        good = set(versions[rebuild.model]) - yanked[rebuild.model]
         assert rebuild.base.version not in {version.base for version in good}
         if rebuild.current:
             assert rebuild.current.base.version < rebuild.base.version  # type: ignore[operator]
@@ -653,7 +655,10 @@ def test_running_all_of_it_ends(state: RackState, policy: RackConfig) -> None:
         state = replace(
             state,
             projects=tuple(
-                replace(one, versions=one.versions | {ProjectVersion(f"{built[one.model].base.version}.9")})
+                replace(
+                    one,
+                    versions=Versions([*one.versions, ProjectVersion(f"{built[one.model].base.version}.9")]),
+                )
                 if one.model in built
                 else one
                 for one in state.projects
@@ -689,10 +694,44 @@ def test_hold_only_holds(state: RackState, policy: RackConfig, hold: Hold | None
 def test_yank_and_back(state: RackState, policy: RackConfig) -> None:
     """Yanking a base and taking that back leaves the plan as it was."""
     assume(state.good)
-    newest = state.good[-1]
+    *_, newest = state.good
     without = replace(state, yanked=state.yanked | {newest})
     assert all(one.base.version != newest for one in plan(without, policy, NOW).rebuilds)
     assert plan(replace(without, yanked=without.yanked - {newest}), policy, NOW) == plan(state, policy, NOW)
+
+
+@given(rack_states(), policies, st.data())
+def test_a_void_number_does_not_count(state: RackState, policy: RackConfig, data: st.DataObject) -> None:
+    """A number at which no version stands changes nothing, whichever it is."""
+    void = data.draw(st.sets(few_bases)) - {*state.bases}
+    bases = Versions([*state.bases, *void], lambda base: base not in void)
+    updates = {ProjectVersion(f"{base}.4") for base in void | {*state.bases}}
+    projects = tuple(
+        replace(one, versions=Versions([*one.versions, *updates], lambda version: version not in updates))
+        for one in state.projects
+    )
+    assert plan(replace(state, bases=bases, projects=projects), policy, NOW) == plan(state, policy, NOW)
+
+
+@pytest.mark.parametrize(
+    ("newest", "reason"), [("1.99.1", Reason.AWAITING_APPROVAL), ("1.98.1", Reason.BASE_MINOR)]
+)
+def test_looks_only_at_what_decides(newest: str, reason: Reason) -> None:
+    """However many versions there are, a plan looks at a few: on a disk, each look costs a ``stat``."""
+    looks: list[BaseVersion | ProjectVersion] = []
+
+    def look(version: BaseVersion | ProjectVersion) -> bool:
+        looks.append(version)
+        return True
+
+    versions = [ProjectVersion(f"1.{y}.1") for y in range(98)]
+    state = replace(
+        rack("1.98 1.99"),
+        bases=Versions([BaseVersion(f"{x}.{y}") for x in (1, 2) for y in range(100)], look),
+        projects=(ProjectState(A, Versions([*versions, ProjectVersion(newest)], look)),),
+    )
+    assert only(state)[0] is reason
+    assert len(set(looks)) <= 5
 
 
 @given(st.none() | attempts(), st.sampled_from(Event))

@@ -22,6 +22,7 @@ from cellar_core.plan import ProjectState, RackState, Want, want
 from cellar_core.rack import RackConfig
 from cellar_core.ref import Caret, Model, Rack, Ref, Selector
 from cellar_core.version import BaseVersion, InvalidVersion, ProjectVersion
+from cellar_core.versions import Versions
 from tests.core.helpers import bench, train
 from tests.core.strategies import (
     NOW,
@@ -171,8 +172,8 @@ class TestBaseModel:
     @given(base_versions(small), base_versions(small))
     def test_integration_tests(self, old: BaseVersion, new: BaseVersion) -> None:
         """When the major version `X` is changed, it indicates that application-side engineers need to perform integration tests."""  # noqa: E501
-        bases = {old: "", new: ""}
-        project = ProjectState(RACK.project("projectA"), frozenset({ProjectVersion.first(min(old, new))}))
+        bases = Versions({old, new})
+        project = ProjectState(RACK.project("projectA"), Versions([ProjectVersion.first(min(old, new))]))
         state = RackState("a cellar", RACK, bases, projects=(project,))
         answer = want(state, RackConfig(), project, NOW)
         if old.major != new.major:
@@ -400,8 +401,8 @@ class TestReadings:
     def test_from_zero_to_one(self, minor: int) -> None:
         """| `0.Y` → `1.0` | a major bump like any other |."""
         assert successor(RACK.base, BaseVersion(f"0.{minor}"), Bump.MAJOR) == Ref("vit/vit-l/base/1.0")
-        project = ProjectState(RACK.project("projectA"), frozenset({ProjectVersion(f"0.{minor}.1")}))
-        bases = {BaseVersion(f"0.{minor}"): "", BaseVersion("1.0"): ""}
+        project = ProjectState(RACK.project("projectA"), Versions([ProjectVersion(f"0.{minor}.1")]))
+        bases = Versions([BaseVersion(f"0.{minor}"), BaseVersion("1.0")])
         state = RackState("a cellar", RACK, bases, projects=(project,))
         assert want(state, RackConfig(), project, NOW).reason is Reason.AWAITING_APPROVAL
 

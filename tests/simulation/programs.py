@@ -121,7 +121,7 @@ def _spot(store: Client, draft: Draft) -> Spot:
     if draft.parent:
         return Spot(Line.on(draft.model, BaseVersion(str(draft.parent.ref.version))))
     assert draft.bump
-    chosen = bumping.spot(draft.model, lookup.catalog(store, BASE).bases(BASE), draft.bump)
+    chosen = bumping.spot(draft.model, [*lookup.catalog(store, BASE).bases(BASE)], draft.bump)
     return bumping.pin(store, chosen, draft.bump, holder=draft.payload.tree)
 
 
