@@ -14,7 +14,7 @@ from cellar_core.choose import takes
 from cellar_core.digest import digest_json
 from cellar_core.rack import Hold, OnBump, RackConfig
 from cellar_core.record import Parent, Recipe
-from cellar_core.ref import Caret, Model, Rack, Ref, Selector
+from cellar_core.ref import Caret, Model, Rack, Ref, Selector, Version
 from cellar_core.value import Value
 from cellar_core.version import BaseVersion, Bump, ProjectVersion
 from cellar_core.versions import Versions
@@ -153,7 +153,7 @@ class ProjectState:
 
     model: Model
     versions: Versions[ProjectVersion] = field(default_factory=Versions)
-    yanked: frozenset[ProjectVersion] = frozenset()
+    yanked: frozenset[Version] = frozenset()
     recipe: Recipe | None = None
     last: Mapping[BaseVersion, Attempt] = field(default_factory=dict)
     done: frozenset[str] = frozenset()
@@ -183,7 +183,7 @@ class RackState:
     cellar: str
     rack: Rack
     bases: Versions[BaseVersion]
-    yanked: frozenset[BaseVersion] = frozenset()
+    yanked: frozenset[Version] = frozenset()
     projects: tuple[ProjectState, ...] = ()
     approved: frozenset[tuple[str, BaseVersion]] = frozenset()
     trees: Mapping[BaseVersion, str] = field(default_factory=dict)
@@ -323,9 +323,9 @@ def _decide(state: RackState, policy: RackConfig, project: ProjectState, now: da
 
 def _overtaken(state: RackState, project: ProjectState, decision: Rebuild | Skip) -> Iterator[Skip]:
     """The rebuilds of a project that are in progress and that its decision does not tell of."""
-    current = ProjectVersion(str(decision.current.version)) if decision.current else None
     for base in sorted(filter(project.busy, project.last)):
         if decision.reason is not Reason.IN_PROGRESS or decision.base != state.ref(base):
+            current = ProjectVersion(str(decision.current.version)) if decision.current else None
             sentence = f"{_at_it(project.last[base])}, onto base {base}, which is not the wanted one any more"
             yield _attempted(state, project, current, base, (Reason.IN_PROGRESS, sentence))
 

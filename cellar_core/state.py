@@ -73,14 +73,13 @@ def _outline(rack: Rack, config: RackConfig, catalog: Catalog, rebuilds: Mapping
     projects = []
     for model in sorted(models):
         versions = catalog.builds(model)
-        projects.append(
-            ProjectState(model, versions, frozenset(versions.where(catalog.yanked_of(model).__contains__)))
-        )
+        yanked = frozenset(filter(versions.__contains__, catalog.yanked_of(model)))
+        projects.append(ProjectState(model, versions, yanked))
     return RackState(
         cellar="",
         rack=rack,
         bases=bases,
-        yanked=frozenset(bases.where(catalog.yanked_of(rack.base).__contains__)),
+        yanked=frozenset(filter(bases.__contains__, catalog.yanked_of(rack.base))),
         projects=tuple(projects),
         approved=frozenset(filter(None, (layout.parse_approval(key, rack) for key in rebuilds))),
     )

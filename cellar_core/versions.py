@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator
+from math import inf
 from operator import attrgetter
 from typing import TypeVar
 
@@ -13,6 +14,8 @@ from cellar_core.version import BaseVersion, ProjectVersion
 __all__ = ["Versions"]
 
 V = TypeVar("V", bound=Version)
+
+_numbers = attrgetter("numbers")
 
 
 class Versions(Collection[V]):
@@ -31,7 +34,7 @@ class Versions(Collection[V]):
     """
 
     def __init__(self, named: Iterable[V] = (), stands: Callable[[V], bool] = lambda version: True) -> None:
-        self._named = sorted(named, key=attrgetter("numbers"))
+        self._named = sorted(named, key=_numbers)
         self._stands = stands
 
     def __iter__(self) -> Iterator[V]:
@@ -64,10 +67,8 @@ class Versions(Collection[V]):
         >>> [*Versions(map(ProjectVersion, ("1.1.9", "1.2.1", "1.2.2", "2.0.1"))).on(1, 2)]
         [ProjectVersion('1.2.1'), ProjectVersion('1.2.2')]
         """
-        start, end = (
-            side(self._named, numbers, key=lambda one: one.numbers[: len(numbers)])
-            for side in (bisect_left, bisect_right)
-        )
+        start = bisect_left(self._named, numbers, key=_numbers)
+        end = bisect_left(self._named, (*numbers, inf), lo=start, key=_numbers)
         return Versions(self._named[start:end], self._stands)
 
     def where(self, fits: Callable[[V], bool]) -> Versions[V]:
