@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -197,7 +197,7 @@ class Cellar:
         key = layout.config(Rack(rack))
         if (data := self._store.read(key)) is None:
             self.id  # noqa: B018 - raises where there is no cellar
-        return RackConfig.parse(data or b"", key, Rack(rack))
+        return _parsed(data or b"", key, Rack(rack))
 
     # Register
 
@@ -738,6 +738,9 @@ class Cellar:
         is changed. What is wrong is told, with the next step, and never raised.
         """
         return examine(self)
+
+
+_parsed = lru_cache(maxsize=1024)(RackConfig.parse)  # who polls reads the same text again and again
 
 
 def _scan(path: str | os.PathLike[str], model: Model, progress: Progress) -> Payload:
