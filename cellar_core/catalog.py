@@ -29,19 +29,20 @@ class Catalog:
         self._found: dict[Model, dict[Version, str]] = {}
         self._yanks: dict[Ref, int] = defaultdict(int)
         for sizes in listings:
-            model = None
+            directory, model = "", None
             for key in sizes:
-                if (parsed := layout.parse_record(key)) is None:
-                    continue
-                ref, yank = parsed
-                if yank:
+                above, _, name = key.rpartition("/")
+                if above != directory:  # a listing has one after the other
+                    directory, model = above, layout.parse_records(above)
+                    if model:
+                        found = self._found.setdefault(model, {})
+                        self._sizes[model] = sizes
+                if model:
+                    if version := layout.parse_version(model, name):
+                        found[version] = key
+                elif parsed := layout.parse_record(key):
+                    ref, yank = parsed
                     self._yanks[ref] = max(self._yanks[ref], yank)
-                    continue
-                if ref.model is not model:  # a listing has one model after the other
-                    model = ref.model
-                    found = self._found.setdefault(model, {})
-                    self._sizes[model] = sizes
-                found[ref.version] = key
 
     @property
     def models(self) -> list[Model]:

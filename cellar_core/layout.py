@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 
 from cellar_core.line import Line
-from cellar_core.ref import InvalidRef, Model, Rack, Ref
+from cellar_core.ref import InvalidRef, Model, Rack, Ref, Version
 from cellar_core.version import BaseVersion, InvalidVersion
 
 __all__ = [
@@ -32,6 +32,8 @@ __all__ = [
     "parse_rack",
     "parse_rebuild",
     "parse_record",
+    "parse_records",
+    "parse_version",
     "payload",
     "pinned_line",
     "probe",
@@ -132,6 +134,23 @@ def parse_record(key: str) -> tuple[Ref, int] | None:
         ref = _ref(f"{base.rack}/{match[2]}.json") if base else None
         return (ref, int(match[3])) if ref and ref.base == base else None
     return (ref, 0) if (ref := _ref(text)) else None
+
+
+def parse_records(directory: str) -> Model | None:
+    """The model whose records lie in a directory; None if it is none of a model."""
+    try:
+        return _model(directory.removeprefix(_RECORDS))
+    except InvalidRef:
+        return None
+
+
+def parse_version(of: Model, name: str) -> Version | None:
+    """The version that a record in the directory of its model is of, from the file's name; None for a foreign file."""
+    text = name.removesuffix(".json")
+    try:
+        return of.version(text) if text != name else None
+    except InvalidVersion:
+        return None
 
 
 def _ref(text: str) -> Ref | None:

@@ -23,6 +23,10 @@ entries = st.integers(1, 999_999)
 def test_records_round_trip(ref: Ref, number: int) -> None:
     """A record's key, and those of its yanks beside its base's, tell their ref."""
     assert layout.parse_record(layout.record(ref)) == (ref, 0)
+    directory, _, name = layout.record(ref).rpartition("/")
+    assert layout.parse_records(directory) == ref.model
+    assert layout.parse_version(ref.model, name) == ref.version
+    assert layout.parse_records(layout.yank_log(ref).removesuffix("/")) is None
     assert layout.parse_record(layout.entry(layout.yank_log(ref), number)) == (ref, number)
     for prefix in map(layout.records, (ref.model, ref.rack, None)):
         assert layout.record(ref).startswith(prefix)
@@ -91,6 +95,9 @@ def test_each_ref_has_its_own_keys(one: Ref, other: Ref) -> None:
 def test_foreign_keys(key: str) -> None:
     """A file that is none of ours is nobody's record, claim, rack or log entry."""
     assert layout.parse_record(f".cellar/records/{key}") is None
+    directory, _, name = f".cellar/records/{key}".rpartition("/")
+    model = layout.parse_records(directory)
+    assert model is None or layout.parse_version(model, name) is None
     assert layout.parse_claim(f".cellar/claims/{key}") is None
     assert layout.parse_rack(f".cellar/racks/{key}") is None
     assert layout.parse_rebuild(f".cellar/rebuilds/{key}") is None
