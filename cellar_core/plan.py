@@ -6,7 +6,7 @@ import enum
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from itertools import takewhile
 
 from cellar_core.attempt import LOST_MOST, Attempt, Event
@@ -397,11 +397,13 @@ def _may(state: RackState, policy: RackConfig, project: ProjectState) -> Callabl
     tested = {x for x, _ in approved}
     minor = policy.rebuild.on_minor is OnBump.AUTO
     major = policy.rebuild.on_major is OnBump.AUTO or not versions
-    knows = cache(partial(_knows, project))
+    known = dict[int, bool]()
 
     def may(base: BaseVersion) -> bool:
         x = base.numbers[0]
-        if knows(x):
+        if x not in known:
+            known[x] = _knows(project, x)
+        if known[x]:
             return minor or base.numbers in approved or bool(versions.on(*base.numbers))
         return major or x in tested
 
