@@ -75,7 +75,12 @@ def listens(port: int) -> bool:
 
 
 def program(name: str) -> str:
-    """Where a program is; Debian keeps those of PostgreSQL off the PATH."""
-    found = shutil.which(name) or next(map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), None)
+    """Where a program is that must be there."""
+    found = installed(name)
     assert found, f"{name} is not here; on Debian: apt install postgresql redis-server"
     return found
+
+
+def installed(name: str) -> str | None:
+    """Where a program is, if it is there; Debian keeps those of PostgreSQL off the PATH."""
+    return shutil.which(name) or next(map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from prefect.settings import (
 
 from cellar_core import Cellar
 from example_flows.demo.prefect_server import PrefectServer
-from tests.e2e.databases import postgresql
+from tests.e2e.databases import installed, postgresql, program
 from tests.prefect.helpers import RACK, Payload
 
 
@@ -34,23 +36,33 @@ class Server(PrefectServer):
 
 
 @pytest.fixture(scope="session")
-def database() -> Iterator[str]:
-    """The address of the server's PostgreSQL: on SQLite it stops answering now and then (docs/prefect.md)."""
-    with postgresql() as address:
-        yield address
+def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """On PostgreSQL where that is installed: on SQLite it stops answering now and then (docs/prefect.md)."""
+    with ExitStack() as stack:
+        address = stack.enter_context(postgresql()) if installed("postgres") else None
+        database = f"postgresql+asyncpg://{address}" if address else None
+        yield stack.enter_context(Server(tmp_path_factory.mktemp("prefect"), database=database))
 
 
 @pytest.fixture(scope="session")
-def api(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def api(_server: Server) -> Iterator[str]:
     """The address of a Prefect API that this process uses."""
-    home = tmp_path_factory.mktemp("prefect")
-    with (
-        Server(home, database=f"postgresql+asyncpg://{database}") as server,
-        temporary_settings(
-            {PREFECT_API_URL: server.api_url, PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore"}
-        ),
-    ):
-        yield server.api_url
+    told = {PREFECT_API_URL: _server.api_url, PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore"}
+    with temporary_settings(told):
+        yield _server.api_url
+
+
+@pytest.fixture
+def written(_server: Server) -> Callable[[], bytes]:
+    """All that the server has kept until then."""
+
+    def read() -> bytes:
+        if _server.database.startswith("sqlite"):
+            return b"".join(one.read_bytes() for one in _server.home.glob("prefect.db*"))
+        dump = [program("pg_dump"), _server.database.replace("+asyncpg", "")]
+        return subprocess.run(dump, stdout=subprocess.PIPE, check=True, timeout=120).stdout
+
+    return read
 
 
 @pytest.fixture
