@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cache, partial
-from operator import attrgetter
 from typing import cast
 
 from cellar_core import layout
@@ -69,9 +68,7 @@ class Catalog:
 
     def versions(self, model: Model) -> list[Version]:
         """The committed versions of *model*, ascending, yanked ones too."""
-        sizes, found = self._sizes.get(model, {}), self._found.get(model, {}).items()
-        standing = [version for version, key in found if sizes[key] > TOMBSTONE_MOST]
-        return sorted(standing, key=attrgetter("numbers"))
+        return [*self._lazy(model)]
 
     def __contains__(self, ref: Ref) -> bool:
         return self._stands(ref.model, ref.version)
