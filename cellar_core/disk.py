@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from cellar_core.payload import PIECE, TEMPORARY
+from cellar_core.payload import TEMPORARY, pieces
 
 __all__ = ["copy", "is_abandoned", "remove", "scratch", "take"]
 
@@ -29,10 +29,9 @@ def copy(source: Path, target: BinaryIO) -> Iterator[bytes]:
     """
     with source.open("rb", buffering=0) as original:
         if _clone(original.fileno(), target.fileno()):
-            while piece := target.read(PIECE):
-                yield piece
+            yield from pieces(target)
         else:
-            while piece := original.read(PIECE):
+            for piece in pieces(original):
                 target.write(piece)
                 yield piece
 

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NoReturn, TypeVar
 
@@ -28,6 +29,7 @@ __all__ = [
     "at_once",
     "chunks",
     "one_spelling",
+    "pieces",
     "scan",
 ]
 
@@ -190,8 +192,13 @@ def scan(
 def chunks(path: Path, size: int | None = None) -> Iterator[bytes]:
     """The bytes of a file, in pieces of *size* bytes (PIECE if None)."""
     with path.open("rb", buffering=0) as file:
-        while chunk := file.read(size or PIECE):
-            yield chunk
+        yield from pieces(file, size or PIECE)
+
+
+def pieces(file: BinaryIO, size: int = PIECE) -> Iterator[bytes]:
+    """What an open file has, in pieces of *size* bytes, for which no more memory is taken than a small file needs."""
+    size = min(size, os.fstat(file.fileno()).st_size + 4096)
+    return iter(partial(file.read, size), b"")
 
 
 def _walk(directory: Path, top: Path) -> Iterator[Path]:
@@ -261,7 +268,7 @@ def _entry(path: Path, name: str, on_bytes: Callable[[int], object]) -> FileEntr
 
     def counted(file: BinaryIO) -> Iterator[bytes]:
         nonlocal size
-        for chunk in iter(lambda: file.read(PIECE), b""):
+        for chunk in pieces(file):
             size += len(chunk)
             on_bytes(len(chunk))
             yield chunk

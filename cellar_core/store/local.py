@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -21,6 +22,9 @@ __all__ = ["LocalStore"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+GROUP = f"{TEMPORARY}group-"
+"""How the directories begin in which small files are written: of these, unlike others, nobody keeps a lock."""
 
 
 class LocalStore(Store):
@@ -103,47 +107,60 @@ class LocalStore(Store):
     def upload(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
         with self._arriving(self._root / key) as temporary:
             _copy(source, temporary, expected, on_bytes)
+            _sync(temporary)
 
     def upload_all(
         self, root: Path, files: Mapping[str, FileEntry], on_bytes: Callable[[int], object]
     ) -> None:
-        """In groups, whose files get their names in a row: each rename has to wait for what others just sync."""
+        """In groups, each of which is written in a directory of its own, where nobody else makes files meanwhile."""
 
         def upload(group: list[str], told: Callable[[int], object]) -> None:
-            with ExitStack() as names:
-                for key in group:
-                    temporary = names.enter_context(self._arriving(self._root / key))
+            first = self._root / group[0]
+            with _tidied(first), self._group(first) as directory:
+                arriving = [(directory / str(number), key) for number, key in enumerate(group)]
+                for temporary, key in arriving:
                     _copy(root / files[key].path, temporary, files[key], told)
+                for temporary, _ in arriving:
+                    _sync(temporary)
+                for temporary, key in arriving:
+                    _make_directory((self._root / key).parent)
+                    temporary.replace(self._root / key)
 
         at_once(upload, _groups(files), on_bytes)
 
     def move(self, source: Path, key: str, expected: FileEntry, on_bytes: Callable[[int], object]) -> None:
         with self._arriving(self._root / key) as temporary:
-            if not disk.take(source, temporary):
+            if disk.take(source, temporary):
+                # Digested only now that nobody can write to it any more.
+                for _ in checked(source, expected, on_bytes, chunks(temporary)):
+                    pass
+                # As if it had been written here: who may read the directory may read the file.
+                temporary.chmod(temporary.parent.stat().st_mode & 0o666)
+            else:
                 _copy(source, temporary, expected, on_bytes)
-                return
-            # Digested only now that nobody can write to it any more.
-            for _ in checked(source, expected, on_bytes, chunks(temporary)):
-                pass
-            # As if it had been written here: who may read the directory may read the file.
-            temporary.chmod(temporary.parent.stat().st_mode & 0o666)
             _sync(temporary)
 
     @contextmanager
     def _arriving(self, path: Path) -> Iterator[Path]:
         """Where to write a file, synced; it then appears at *path* if the block ends well."""
-        with _refusals(path):
+        with _tidied(path):
             temporary = self._temporary(path)
             try:
                 yield temporary
                 temporary.replace(path)
-            except BaseException as error:
+            except BaseException:
                 temporary.unlink(missing_ok=True)
-                if not isinstance(error, FileNotFoundError):
-                    raise
-                raise StoreUnavailable(
-                    f"{path} was tidied away while it was written; register again"
-                ) from None
+                raise
+
+    @contextmanager
+    def _group(self, path: Path) -> Iterator[Path]:
+        """Where to write some files, of which *path* is to be one; whatever is left there is removed."""
+        directory = self._temporary(path, GROUP)
+        directory.mkdir()
+        try:
+            yield directory
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
 
     def settle(self, keys: Iterable[str]) -> None:
         """The bytes of each file were synced before it got its name; so now the names, from the root on down."""
@@ -168,7 +185,7 @@ class LocalStore(Store):
 
     def _is_in_use(self, partial: str) -> bool:
         path = self._root / partial
-        return path.is_dir() and not disk.is_abandoned(path)
+        return path.is_dir() and not path.name.startswith(GROUP) and not disk.is_abandoned(path)
 
     def discard(self, partial: str) -> None:
         path = self._root / partial
@@ -178,9 +195,9 @@ class LocalStore(Store):
             with _refusals(path):
                 disk.remove(path)
 
-    def _temporary(self, path: Path) -> Path:
+    def _temporary(self, path: Path, prefix: str = TEMPORARY) -> Path:
         _make_directory(path.parent)
-        return path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
+        return path.with_name(f"{prefix}{uuid.uuid4().hex}")
 
 
 class _Sizes(Mapping[str, int]):
@@ -231,6 +248,16 @@ class _refusals:  # noqa: N801 - reads as a phrase: with _refusals(path)
             raise StoreUnavailable(f"{self._path}: {error.strerror}; try again") from error
 
 
+@contextmanager
+def _tidied(path: Path) -> Iterator[None]:
+    """The same where something else may delete what is written."""
+    with _refusals(path):
+        try:
+            yield
+        except FileNotFoundError:
+            raise StoreUnavailable(f"{path} was tidied away while it was written; register again") from None
+
+
 def _is_partial(key: str) -> bool:
     return key.startswith(TEMPORARY, key.rfind("/") + 1)
 
@@ -271,8 +298,6 @@ def _copy(source: Path, target: Path, expected: FileEntry, on_bytes: Callable[[i
     with target.open("x+b") as file:
         for _ in checked(source, expected, on_bytes, disk.copy(source, file)):
             pass
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _parents(key: str) -> Iterator[str]:

@@ -8,16 +8,17 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from signal import SIGKILL
 from tempfile import TemporaryDirectory
 
 import pytest
 
-from cellar_core import Cellar, layout
-from cellar_core.payload import TEMPORARY
+from cellar_core import Cellar, disk, layout
+from cellar_core.payload import TEMPORARY, scan
 from cellar_core.register import Registrar
 from cellar_core.store import LocalStore, StoreRefused
 from tests.contract.registry import RegistryContract
-from tests.contract.store import SharedStoreContract, body, send
+from tests.contract.store import WAIT, SharedStoreContract, body, forked, send
 from tests.core.helpers import as_nobody
 
 
@@ -60,6 +61,33 @@ class TestDisk:
             "a.json",
             "model.bin",
         ]
+
+    def test_many_small_files(
+        self, store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What a killed process leaves of them can be freed, even on a share without locks, and sent again."""
+        for number in range(200):
+            path = tmp_path / f"source/{number % 7}/{number}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(str(number))
+        payload = scan(tmp_path / "source")
+        files = {f"v/{file.path}": file for file in payload.files}
+        process = forked(
+            lambda: store.upload_all(payload.root, files, lambda _: os.kill(os.getpid(), SIGKILL))
+        )
+        process.join(WAIT)
+        assert process.exitcode == -SIGKILL
+        assert not store.find("v/")
+        monkeypatch.setattr(disk, "is_abandoned", lambda directory: False)
+        left = store.partials("v/")
+        assert left
+        for partial in left:
+            store.discard(partial)
+        assert not list((tmp_path / "cellar").rglob(f"{TEMPORARY}*"))
+        store.upload_all(payload.root, files, lambda _: None)
+        assert dict(store.find("v/")) == {key: file.size for key, file in files.items()}
+        assert all(body(store, key).decode() == file.path[2:] for key, file in files.items())
+        assert not list((tmp_path / "cellar").rglob(f"{TEMPORARY}*"))
 
     def test_a_file_is_replaced_not_rewritten(self, store: LocalStore, tmp_path: Path) -> None:
         """V3: sending a file again puts a new one in its place: the old one stays whole for whoever has it open."""
