@@ -134,7 +134,6 @@ class Cache:
         if not _is_file(place):
             return False
         with suppress(OSError):  # it may be evicted meanwhile
-            path.parent.mkdir(parents=True, exist_ok=True)
             if digest_stream(pieces(), algorithm(file.digest)) == file.digest:
                 with suppress(OSError):
                     os.utime(place)

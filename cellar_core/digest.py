@@ -20,7 +20,7 @@ Digest = Annotated[str, StringConstraints(pattern=_DIGEST)]
 class Hasher(Protocol):
     """What ``hashlib`` and ``blake3`` have in common."""
 
-    def update(self, data: bytes, /) -> Any:
+    def update(self, data: bytes | memoryview, /) -> Any:
         """Take in more bytes."""
 
     def hexdigest(self) -> str:
@@ -50,7 +50,7 @@ def algorithm(digest: str) -> str:
     return digest.partition(":")[0]
 
 
-def digest_stream(chunks: Iterable[bytes], name: str = "blake3") -> str:
+def digest_stream(chunks: Iterable[bytes | memoryview], name: str = "blake3") -> str:
     """The digest of a stream of bytes, in constant memory.
 
     >>> digest_stream([b"abc"], "sha256")[:20]

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from cellar_core import layout
 from cellar_core.cache import Cache
@@ -17,6 +18,8 @@ from cellar_core.record import FileEntry, Record
 from cellar_core.store import Store
 
 __all__ = ["PayloadCorrupt", "PayloadMissing", "TargetExists", "pull", "verified", "verify"]
+
+Piece = TypeVar("Piece", bound=bytes | memoryview)
 
 
 class PayloadMissing(CellarError):
@@ -50,7 +53,8 @@ def pull(
     if not store.near and (cache := Cache.of_environment()):
         copy = partial(cache.get, copy)
     try:
-        arriving.mkdir()
+        for directory in {arriving, *((arriving / entry.path).parent for entry in record.files)}:
+            directory.mkdir(parents=True, exist_ok=True)
         at_once(lambda entry, told: copy(entry, arriving / entry.path, told), record.files, on_bytes)
         arriving.rename(target)
     except OSError:
@@ -83,7 +87,6 @@ def verify(store: Store, record: Record, on_bytes: Callable[[int], object] = lam
 def _copy(
     store: Store, record: Record, entry: FileEntry, path: Path, on_bytes: Callable[[int], object]
 ) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("x+b") as file:
         key = layout.payload(record.ref) + entry.path
         pieces = _told(record, entry, store.copy(key, entry.size, file), on_bytes)
@@ -127,8 +130,8 @@ def _compare(record: Record, entry: FileEntry, found: str) -> None:
 
 
 def _told(
-    record: Record, entry: FileEntry, pieces: Iterator[bytes], on_bytes: Callable[[int], object]
-) -> Iterator[bytes]:
+    record: Record, entry: FileEntry, pieces: Iterator[Piece], on_bytes: Callable[[int], object]
+) -> Iterator[Piece]:
     try:
         for piece in pieces:
             on_bytes(len(piece))

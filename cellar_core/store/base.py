@@ -131,8 +131,11 @@ class Store(ABC):
             keys: All files of a version, those included that were there already.
         """
 
-    def copy(self, key: str, size: int, target: BinaryIO) -> Iterator[bytes]:
-        """Copy an object into a file, which is empty and open for both; the bytes of the copy, as ``chunks``."""
+    def copy(self, key: str, size: int, target: BinaryIO) -> Iterator[bytes | memoryview]:
+        """Copy an object into a file, which is empty and open for both.
+
+        The bytes of the copy come as from ``chunks``, but each piece is only there until the next is asked for.
+        """
         for chunk in self.chunks(key, size):
             target.write(chunk)
             yield chunk

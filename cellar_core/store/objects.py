@@ -13,12 +13,13 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
+from queue import Empty, LifoQueue
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
-from cellar_core.payload import CHUNK
+from cellar_core.payload import CHUNK, PIECE
 from cellar_core.store.base import Store, StoreUnavailable
 from cellar_core.store.failures import is_beyond, is_of_store, passes, told
 
@@ -42,8 +43,8 @@ PAUSES = (0.2, 0.5, 1.0, 2.0)
 """Seconds to wait before an exclusive create is made again of which the answer is unknown."""
 
 
-_OPEN: weakref.WeakValueDictionary[int, AsyncFileSystem] = weakref.WeakValueDictionary()
-_LEFT_TO_THE_PARENT: list[AsyncFileSystem] = []
+_OPEN: weakref.WeakSet[Session] = weakref.WeakSet()
+_LEFT_TO_THE_PARENT: list[Session] = []
 
 
 def _leave_to_the_parent() -> None:
@@ -51,8 +52,8 @@ def _leave_to_the_parent() -> None:
 
     The two share its connections and what waits for their answers; a client that is closed here would take them away.
     """
-    _LEFT_TO_THE_PARENT.extend(_OPEN.values())
-    kept = set(map(id, _LEFT_TO_THE_PARENT))
+    _LEFT_TO_THE_PARENT.extend(_OPEN)
+    kept = {id(session.fs) for session in _LEFT_TO_THE_PARENT}
     for finalizer in list(getattr(weakref.finalize, "_registry", ())):
         if (alive := finalizer.peek()) and id(alive[0]) in kept:
             finalizer.atexit = False
@@ -78,12 +79,31 @@ class Session:
         else:
             self.fs, self.root = filesystem(**options), strip_protocol(url)
             self.fs.dircache = DirCache(use_listings_cache=False)
-        _OPEN[id(self.fs)] = self.fs
+        _OPEN.add(self)
         self.pool = ThreadPoolExecutor(PIECES, thread_name_prefix="cellar-store")
-        self.pieces = threading.BoundedSemaphore(PIECES)
+        # The last one given back first: what nobody needs is never made.
+        self.rooms: LifoQueue[bytearray] = LifoQueue()
+        for _ in range(PIECES):
+            self.rooms.put(bytearray())
         self.sending = threading.BoundedSemaphore(SENDING)
         # One thread for all: what each thread has once allocated for pieces, it keeps.
         self.sender = ThreadPoolExecutor(1, thread_name_prefix="cellar-sender")
+
+    def room(self, *, wait: bool) -> bytearray | None:
+        """Room for a piece, to be given back; None if there is none, and nobody is to wait for it."""
+        try:
+            return self.rooms.get(block=wait) or bytearray(CHUNK + 1)
+        except Empty:
+            return None
+
+    @contextlib.contextmanager
+    def piece(self) -> Iterator[None]:
+        """While a piece is in memory elsewhere."""
+        room = self.rooms.get()
+        try:
+            yield
+        finally:
+            self.rooms.put(room)
 
 
 class ObjectStore(Store):
@@ -93,12 +113,7 @@ class ObjectStore(Store):
         url: Where, such as ``gs://bucket/cellar``.
         options: fsspec's ``storage_options``.
         filesystem: What makes the file system out of them, in each process anew; fsspec itself if None.
-
-    Attributes:
-        span: How many bytes of a large file are asked for at once.
     """
-
-    span: ClassVar[int] = CHUNK
 
     def __init__(self, url: str, options: Mapping[str, Any], filesystem: FileSystem | None = None) -> None:
         self.url = url.rstrip("/")
@@ -177,23 +192,32 @@ class ObjectStore(Store):
         return {key: size for key, size in sizes.items() if key.startswith(prefix)}
 
     def chunks(self, key: str, size: int) -> Iterator[bytes]:
+        for piece in self._passing(key, size):
+            yield bytes(piece)
+
+    def copy(self, key: str, size: int, target: BinaryIO) -> Iterator[bytes | memoryview]:
+        for piece in self._passing(key, size):
+            target.write(piece)
+            yield piece
+
+    def _passing(self, key: str, size: int) -> Iterator[bytes | memoryview]:
+        """The same as ``chunks``, in memory that is used again: each piece is there until the next is asked for."""
         if size == 0:  # no range is in it, and gcsfs logs a refusal
             with self._telling(key):
                 yield self._get(key)
             return
         # One byte more than there should be: an object that is too long shows.
         if size <= SMALL:
-            yield self._range(key, 0, size + 1)
+            yield self._range(key, 0, size + 1, bytearray(size + 1))
             return
-        starts = range(0, size, self.span)
-        ends = [*starts[1:], size + 1]
-        yield from self._in_order(
-            [partial(self._begin, key, start, end) for start, end in zip(starts, ends, strict=True)]
-        )
+        starts = range(0, size, CHUNK)
+        for data in self._in_order(key, zip(starts, [*starts[1:], size + 1], strict=True)):
+            view = memoryview(data)
+            yield from (view[start : start + PIECE] for start in range(0, len(view), PIECE))
 
     def put(self, key: str, size: int, pieces: Iterator[bytes]) -> None:
         if size <= CHUNK:
-            with self._session.pieces if size > SMALL else contextlib.nullcontext():
+            with self._session.piece() if size > SMALL else contextlib.nullcontext():
                 self._send_whole(key, b"".join(pieces))
             return
         try:
@@ -218,11 +242,8 @@ class ObjectStore(Store):
         with self._telling(key):
             self._fs.pipe_file(self._path(key), data)
 
-    def _begin(self, key: str, start: int, end: int) -> Ahead:
-        """A range that is on its way from now on."""
-        return _Whole(self._session.pool.submit(self._range, key, start, end))
-
-    def _range(self, key: str, start: int, end: int) -> bytes:
+    def _range(self, key: str, start: int, end: int, room: bytearray) -> bytes | memoryview:
+        """The bytes from *start* on and before *end*: in *room*, which is large enough, or elsewhere."""
         with self._telling(key):
             try:
                 data: bytes = self._fs.cat_file(self._path(key), start=start, end=end)
@@ -243,7 +264,7 @@ class ObjectStore(Store):
 
     def _send(self, key: str, size: int, pieces: Iterator[bytes]) -> None:
         """Send a large object in pieces; closing the stream makes it visible, so that is done last, or never."""
-        with self._session.pieces:
+        with self._session.piece():
             with self._sending(key):
                 stream = self._fs.open(self._path(key), "wb", block_size=CHUNK)
             try:
@@ -257,45 +278,28 @@ class ObjectStore(Store):
             with self._sending(key):
                 stream.close()
 
-    def _in_order(self, begins: list[Callable[[], Ahead]]) -> Iterator[bytes]:
-        """The bytes of ranges in their order, while the next few are under way."""
+    def _in_order(self, key: str, ranges: Iterable[tuple[int, int]]) -> Iterator[bytes | memoryview]:
+        """The bytes of each range, while the next few are under way."""
         session = self._session
-        ahead: deque[Ahead] = deque()
-        waiting = deque(begins)
+        ahead: deque[tuple[Future[bytes | memoryview], bytearray]] = deque()
+        waiting = deque(ranges)
         try:
             while waiting or ahead:
                 # Wait for room only with empty hands: then whoever has some goes on and gives it back.
-                while waiting and len(ahead) < AHEAD and session.pieces.acquire(blocking=not ahead):
-                    ahead.append(waiting.popleft()())
-                yield from ahead[0]
-                ahead.popleft()
-                session.pieces.release()
+                while waiting and len(ahead) < AHEAD and (room := session.room(wait=not ahead)):
+                    ahead.append((session.pool.submit(self._range, key, *waiting.popleft(), room), room))
+                yield ahead[0][0].result()
+                session.rooms.put(ahead.popleft()[1])
         finally:
-            for left in ahead:
-                left.cancel()
-                session.pieces.release()
+            for future, room in ahead:
+                future.cancel()
+                # Not before: it may be filled until then.
+                future.add_done_callback(partial(_give_back, session, room))
+
+
+def _give_back(session: Session, room: bytearray, _: object) -> None:
+    session.rooms.put(room)
 
 
 class _Gone(Exception):
     """There is no such upload (any more)."""
-
-
-class Ahead(Protocol):
-    """Bytes that are on their way."""
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Wait for them."""
-
-    def cancel(self) -> object:
-        """Nobody will read on."""
-
-
-class _Whole:
-    """What comes in one piece."""
-
-    def __init__(self, future: Future[bytes]) -> None:
-        self._future = future
-        self.cancel = future.cancel
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield self._future.result()

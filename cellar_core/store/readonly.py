@@ -42,7 +42,7 @@ class ReadOnlyStore(Store):
     def chunks(self, key: str, size: int) -> Iterator[bytes]:
         return self._store.chunks(key, size)
 
-    def copy(self, key: str, size: int, target: BinaryIO) -> Iterator[bytes]:
+    def copy(self, key: str, size: int, target: BinaryIO) -> Iterator[bytes | memoryview]:
         return self._store.copy(key, size, target)
 
     def partials(self, prefix: str) -> Mapping[str, int]:

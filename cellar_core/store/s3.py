@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from cellar_core.payload import CHUNK
-from cellar_core.store.objects import SENDING, Ahead, FileSystem, ObjectStore, Session
-from cellar_core.store.signed import Coming, Signed
+from cellar_core.store.curl import Transfers, Unusable
+from cellar_core.store.objects import SENDING, FileSystem, ObjectStore, Session
 
 __all__ = ["S3Store"]
-
-T = TypeVar("T")
-
-_log = logging.getLogger(__name__)
 
 MOST_PARTS = 10_000
 """So many parts an upload may have."""
@@ -23,8 +18,6 @@ MOST_PARTS = 10_000
 
 class S3Store(ObjectStore):
     """A bucket, or a part of one; see ObjectStore."""
-
-    span = 4 * CHUNK
 
     def find(self, prefix: str) -> Mapping[str, int]:
         # s3fs.find asks twice more when there is nothing.
@@ -83,32 +76,28 @@ class S3Store(ObjectStore):
         return _Session(self.url, self._options, self._filesystem)
 
     @property
-    def _signed(self) -> Signed:
-        return cast("_Session", self._session).signed
+    def _transfers(self) -> Transfers:
+        return cast("_Session", self._session).transfers
 
     def _send_whole(self, key: str, data: bytes) -> None:
-        if self._tried(self._signed.put(self._name(key), data)) is None:
+        try:
+            self._transfers.put(self._name(key), data)
+        except Unusable:
             super()._send_whole(key, data)
 
-    def _range(self, key: str, start: int, end: int) -> bytes:
-        data = self._tried(self._signed.get(self._name(key), start, end))
-        return super()._range(key, start, end) if data is None else data
+    def _range(self, key: str, start: int, end: int, room: bytearray) -> bytes | memoryview:
+        try:
+            return self._transfers.get(self._name(key), start, end, memoryview(room))
+        except Unusable:
+            return super()._range(key, start, end, room)
 
-    def _begin(self, key: str, start: int, end: int) -> Ahead:
-        def rest(count: int) -> Iterator[bytes]:
-            return (self._range(key, at, min(at + CHUNK, end)) for at in range(start + count, end, CHUNK))
-
-        return Coming(self._signed.stream(self._name(key), start, end), self._fs.loop, rest)
-
-    def _tried(self, asked: Coroutine[None, None, T]) -> T | None:
-        """What a signed request gives; None if it fails, whatever the reason: a call of s3fs will find that out."""
-        from asyncio import run_coroutine_threadsafe
-
-        future = run_coroutine_threadsafe(asked, self._fs.loop)
-        if error := future.exception():
-            _log.debug("a signed URL of %s failed: %r", self.url, type(error))
-            return None
-        return future.result()
+    def _send_part(self, key: str, upload: str, number: int, data: bytes) -> dict[str, Any]:
+        try:
+            tag = self._transfers.put(self._name(key), data, partNumber=number, uploadId=upload)
+        except Unusable:
+            with self._sending(key):
+                tag = self._call("upload_part", key, UploadId=upload, PartNumber=number, Body=data)["ETag"]
+        return {"PartNumber": number, "ETag": tag}
 
     def _send(self, key: str, size: int, pieces: Iterator[bytes]) -> None:
         with self._sending(key):
@@ -125,12 +114,11 @@ class S3Store(ObjectStore):
     def _send_parts(self, key: str, parts: Iterator[bytes], upload: str) -> list[dict[str, Any]]:
         """Send the parts, several at once, and wait for all of them; raises what getting them raises."""
         session = self._session
-        sent: list[Future[Any]] = []
+        sent: list[Future[dict[str, Any]]] = []
 
-        def send(number: int, data: bytes) -> Any:
+        def send(number: int, data: bytes) -> dict[str, Any]:
             try:
-                with self._sending(key):
-                    return self._call("upload_part", key, UploadId=upload, PartNumber=number, Body=data)
+                return self._send_part(key, upload, number, data)
             finally:
                 session.sending.release()
 
@@ -142,10 +130,7 @@ class S3Store(ObjectStore):
                 for future in sent[-2 * SENDING :]:
                     if future.done():
                         future.result()
-            return [
-                {"PartNumber": number, "ETag": future.result()["ETag"]}
-                for number, future in enumerate(sent, start=1)
-            ]
+            return [future.result() for future in sent]
         finally:
             for future in sent:
                 if future.cancel():
@@ -159,7 +144,7 @@ class _Session(Session):
 
     def __init__(self, url: str, options: Mapping[str, Any], filesystem: FileSystem | None) -> None:
         super().__init__(url, options, filesystem)
-        self.signed = Signed(self.fs, self.root.partition("/")[0])
+        self.transfers = Transfers(self.fs, self.root.partition("/")[0])
 
 
 def _parts(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:

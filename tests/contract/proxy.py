@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self, cast
 from urllib.parse import unquote
@@ -22,14 +23,28 @@ HEAD_OF_BODY = 1000
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked: the method, and the path with the query, and for a POST the begin of its body, unquoted."""
+    """What was asked.
+
+    Attributes:
+        method: The method.
+        text: The path with the query, and for a POST the begin of its body, unquoted.
+        path: The path with the query, as it was sent.
+        headers: What came with it.
+    """
 
     method: str
     text: str
+    path: str
+    headers: Mapping[str, str]
+
+    @property
+    def agent(self) -> str:
+        """What says that it has asked."""
+        return self.headers.get("User-Agent", "")
 
     def is_for(self, method: str, part: str) -> bool:
-        """Whether it has this method, or one of these (``PUT|POST``), and mentions *part*."""
-        return self.method in method.split("|") and part in self.text
+        """Whether it has this method, or one of these (``PUT|POST``), and mentions *part*, or is by it."""
+        return self.method in method.split("|") and (part in self.text or part in self.agent)
 
 
 @dataclass
@@ -41,6 +56,7 @@ class Fault:
     times: int
     after: int = 0
     status: int | None = None
+    headers: Mapping[str, str] | None = None
     done: bool = False
     torn: bool = False
 
@@ -77,9 +93,12 @@ class Proxy:
         """Let *times* such requests *after* so many be done, but cut the connection before their answers."""
         self._faults.append(Fault(method, part, times, after, done=True))
 
-    def refuse(self, status: int, method: str, part: str = "", times: int = 1, *, done: bool = False) -> None:
+    def refuse(
+        self, status: int, method: str, part: str = "", times: int = 1, *, done: bool = False, **headers: str
+    ) -> None:
         """Answer the next such requests with *status*; the server hears of them only if they are to be *done*."""
-        self._faults.append(Fault(method, part, times, status=status, done=done))
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self._faults.append(Fault(method, part, times, status=status, headers=named, done=done))
 
     def tear(self, method: str, part: str = "", times: int = 1) -> None:
         """Cut the connection in the middle of the answers to the next such requests."""
@@ -119,11 +138,11 @@ class Proxy:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         start = body[:HEAD_OF_BODY].decode(errors="replace") if request.method == "POST" else ""
-        asked = Request(request.method, unquote(request.raw_path) + start)
+        asked = Request(request.method, unquote(request.raw_path) + start, request.raw_path, request.headers)
         self.asked.append(asked)
         fault = next((fault for fault in self._faults if fault.meets(asked)), None)
         if fault and not fault.done:
-            return web.Response(status=fault.status or 500)
+            return web.Response(status=fault.status or 500, headers=fault.headers)
         response = await self._pass_on(request, body)
         if fault and fault.status:
             return web.Response(status=fault.status)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -144,6 +145,28 @@ run_simple("127.0.0.1", int(sys.argv[1]), DomainDispatcherApplication(create_bac
         return [sys.executable, "-c", self.serve, str(self.port)]
 
 
+class MotoTLS(Moto):
+    """moto with a certificate of its own making, which nobody knows who was not told."""
+
+    serve = Moto.serve.replace("threaded=False", "threaded=False, ssl_context=(sys.argv[2], sys.argv[3])")
+
+    def command(self) -> list[str]:
+        from werkzeug.serving import make_ssl_devcert
+
+        made = make_ssl_devcert(str(self.directory / "server"), cn="localhost")
+        self.certificate = made[0]
+        return [*super().command(), *made]
+
+    def options(self, port: int | None = None) -> dict[str, Any]:
+        options = super().options(port)
+        endpoint = options["client_kwargs"]["endpoint_url"].replace("http://127.0.0.1", "https://localhost")
+        return options | {"client_kwargs": {"endpoint_url": endpoint, "verify": self.certificate}}
+
+    def answers(self) -> bool:
+        with socket.socket() as tried:
+            return tried.connect_ex(("127.0.0.1", self.port)) == 0
+
+
 class SeaweedFS(S3):
     """SeaweedFS: a store with disks, whose refusals have a form of their own."""
 
@@ -158,7 +181,7 @@ class SeaweedFS(S3):
         return [
             *(str(SCRIPTS / "weed"), "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
             *(f"-dir={self.directory}", "-filer", "-s3", f"-s3.config={config}"),
-            *("-master.volumeSizeLimitMB=1024", "-volume.max=20", "-s3.port.iceberg=0", "-s3.port.lance=0"),
+            *("-master.volumeSizeLimitMB=1024", "-volume.max=100", "-s3.port.iceberg=0", "-s3.port.lance=0"),
             *(f"-{name}={port}" for name, port in self.ports.items()),
         ]
 

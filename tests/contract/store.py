@@ -441,14 +441,20 @@ class StoreContract(Placed):
 
         assert threads(RACERS, work) == [True] * RACERS
 
-    def test_readers_that_stop_in_the_middle(self, store: Store, large: Path) -> None:
-        """Whoever stops reading a file halfway takes nothing from those who read on."""
-        send(store, large, "v/large.bin")
+    def test_readers_that_stop_in_the_middle(self, store: Store, large: Path, tmp_path: Path) -> None:
+        """Whoever stops reading a file halfway takes nothing from those who read on, and leaves nothing to them."""
+        data = large.read_bytes()
+        for name, content in (("v/large.bin", data), ("v/other.bin", data[::-1])):
+            large.write_bytes(content)
+            send(store, large, name)
         for _ in range(2 * RACERS):
-            reading = store.chunks("v/large.bin", LARGE)
+            reading = store.chunks("v/other.bin", LARGE)
             next(reading)
             reading.close()  # type: ignore[attr-defined]
-        assert threads(1, lambda _: body(store, "v/large.bin") == large.read_bytes()) == [True]
+            with (tmp_path / "copy.bin").open("w+b") as file:
+                copied = b"".join(map(bytes, store.copy("v/large.bin", LARGE, file)))
+            assert copied == (tmp_path / "copy.bin").read_bytes() == data
+        assert threads(1, lambda _: body(store, "v/large.bin") == data) == [True]
 
     def test_beside_a_running_loop(self, store: Store, large: Path) -> None:
         """``asyncio.to_thread`` makes a store usable in a coroutine: the loop goes on while a file is sent."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cellar_core import Cellar
-from cellar_core.store import S3Store
+from cellar_core.payload import CHUNK
 from tests.contract.proxy import Proxy
 from tests.contract.servers import Moto, running
 from tests.core.helpers import blank, processes
@@ -17,9 +17,7 @@ from tests.core.helpers import blank, processes
 server = running(Moto)
 
 BASE = "vit/vit-l/base"
-FILES = {
-    name: os.urandom(size) for name, size in (("small", 100), ("one", 2**20), ("two", S3Store.span + 2**20))
-}
+FILES = {name: os.urandom(size) for name, size in (("small", 100), ("one", 2**20), ("two", CHUNK + 2**20))}
 
 
 @pytest.fixture
@@ -53,4 +51,4 @@ def test_each_file_is_downloaded_once(
 
     assert processes(8, pull) == [True] * 8
     asked = {name: proxy.count("GET", f"{BASE}/1.0/{name}") for name in FILES}
-    assert asked == {name: -(-len(data) // S3Store.span) for name, data in FILES.items()}
+    assert asked == {name: -(-len(data) // CHUNK) for name, data in FILES.items()}
