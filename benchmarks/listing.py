@@ -33,6 +33,8 @@ BAR = 1.3
 THREADS = 8
 FLAT = 1.5
 """So much longer an exact ref may take with the most versions than with the fewest: the noise of one request."""
+LEAST = 1.0
+"""For so many seconds at least each is measured."""
 RACK = Rack("list/list-l")
 PROJECTS = [RACK.project(name) for name in ("projectA", "projectB", "projectC")]
 DIGEST = f"blake3:{'0' * 64}"
@@ -154,9 +156,10 @@ def flat(cellar: Cellar, last: Ref) -> dict[str, Callable[[], object]]:
 
 
 def in_turns(acts: list[Callable[[], object]], rounds: int) -> list[float]:
-    """The median seconds of each; the first round warms all caches."""
+    """The median seconds of each, of at least so many *rounds*; the first one warms all caches."""
     times: list[list[float]] = []
-    for _ in range(rounds + 1):
+    begun = perf_counter()
+    while len(times) <= rounds or perf_counter() - begun < LEAST:
         row = []
         for act in acts:
             start = perf_counter()
@@ -197,7 +200,9 @@ def main() -> int:
     parser.add_argument("--dir", help="where all files go")
     asked = parser.parse_args()
     here = machine(Path(asked.dir or tempfile.gettempdir()))
-    print(f"{asked.store}; {here}; medians of {asked.rounds} runs in turns")
+    print(
+        f"{asked.store}; {here}; medians of {asked.rounds} runs in turns, and of more where one takes milliseconds"
+    )
     passed, least = True, dict[str, float]()
     for versions in asked.versions:
         for name, facts in measure(asked.store, versions, asked.rounds, asked.dir).items():
