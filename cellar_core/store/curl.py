@@ -142,7 +142,7 @@ class Transfers:
         if access is None or access.until < monotonic():
             try:
                 access = self._access = self._wait(self._find(*self._seen))
-            except Exception as error:
+            except Exception as error:  # whatever it is, a call of the client tells it
                 _log.debug("libcurl cannot ask as s3fs does: %r", error)
                 raise Unusable from error
         return access
