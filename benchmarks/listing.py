@@ -14,7 +14,7 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -71,8 +71,11 @@ class DiskFloor:
     def __init__(self, where: Place) -> None:
         self._root = where.url
 
-    def list(self, prefix: str) -> list[str]:
-        """All keys below *prefix*."""
+    def lists(self, prefixes: Iterable[str]) -> Iterator[list[str]]:
+        """All keys below each prefix, one after the other: a disk answers at once."""
+        return map(self._list, prefixes)
+
+    def _list(self, prefix: str) -> list[str]:
         found, todo = [], [f"{self._root}/{prefix}"]
         while todo:
             try:
@@ -96,13 +99,17 @@ class DiskFloor:
 class S3Floor:
     """A bucket, by boto3."""
 
-    def __init__(self, where: Place) -> None:
+    def __init__(self, where: Place, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
         self._client = boto3_client(where, THREADS)
         self._bucket, _, root = where.url.partition("://")[2].partition("/")
         self._root = f"{root}/"
 
-    def list(self, prefix: str) -> list[str]:
-        """All keys below *prefix*."""
+    def lists(self, prefixes: Iterable[str]) -> Iterator[list[str]]:
+        """All keys below each prefix, several at once."""
+        return self._pool.map(self._list, prefixes)
+
+    def _list(self, prefix: str) -> list[str]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=self._root + prefix
         )
@@ -123,11 +130,11 @@ class Call:
     lists: tuple[str, ...]
     reads: tuple[str, ...]
 
-    def floor(self, bare: DiskFloor | S3Floor, pool: ThreadPoolExecutor) -> None:
+    def floor(self, bare: DiskFloor | S3Floor) -> None:
         """The same requests bare, and parsing."""
         for key in self.reads:
             bare.read(key)
-        for keys in pool.map(bare.list, self.lists):
+        for keys in bare.lists(self.lists):
             for key in keys:
                 layout.parse_record(key)
 
@@ -177,10 +184,10 @@ def measure(store: str, versions: int, rounds: int, directory: str | None) -> di
         fill(cellar.store, versions)
         last = max((ref for ref in refs(versions) if ref.model == PROJECTS[0]), key=lambda ref: ref.version)
         cellar.alias(last.model, "production", last.version)
-        bare = S3Floor(where) if where.url.startswith("s3://") else DiskFloor(where)
+        bare = S3Floor(where, pool) if where.url.startswith("s3://") else DiskFloor(where)
         found = {}
         for call in calls(cellar, last):
-            ours, floor = in_turns([call.ours, partial(call.floor, bare, pool)], rounds)
+            ours, floor = in_turns([call.ours, partial(call.floor, bare)], rounds)
             found[call.name] = {"ms": ours * 1000, "floor_ms": floor * 1000, "ratio": ours / floor}
         acts = flat(cellar, last)
         times = in_turns([*acts.values()], rounds)

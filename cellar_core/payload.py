@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NoReturn, TypeVar
 
-from cellar_core.digest import digest_stream
+from cellar_core.digest import hasher
 from cellar_core.errors import CellarError
 from cellar_core.record import FileEntry, tree_digest
 
@@ -264,19 +264,15 @@ def one_spelling(names: Iterable[str], top: str) -> None:
 
 
 def _entry(path: Path, name: str, on_bytes: Callable[[int], object]) -> FileEntry:
-    size = 0
-
-    def counted(file: BinaryIO) -> Iterator[bytes]:
-        nonlocal size
-        for chunk in pieces(file):
-            size += len(chunk)
-            on_bytes(len(chunk))
-            yield chunk
-
+    state, size = hasher(), 0
     try:
         with path.open("rb", buffering=0) as file:
             before = os.fstat(file.fileno())
-            digest = digest_stream(counted(file))
+            # What it grows by meanwhile is not read: its size or time tells then.
+            while size < before.st_size and (piece := file.read(min(PIECE, before.st_size - size))):
+                state.update(piece)
+                size += len(piece)
+                on_bytes(len(piece))
         after = path.stat()
     except PermissionError as error:
         raise InvalidPayload(f"{path} cannot be read ({error.strerror}); change its permissions") from None
@@ -284,4 +280,4 @@ def _entry(path: Path, name: str, on_bytes: Callable[[int], object]) -> FileEntr
         raise SourceChanged(f"{path} went away while it was read; register once training has ended") from None
     if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size) or size != after.st_size:
         raise SourceChanged(f"{path} changed while it was read; register once training has ended")
-    return FileEntry(path=name, size=size, digest=digest)
+    return FileEntry(path=name, size=size, digest=f"blake3:{state.hexdigest()}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, cast
 
 from cellar_core.payload import CHUNK
@@ -21,21 +22,23 @@ class S3Store(ObjectStore):
 
     def find(self, prefix: str) -> Mapping[str, int]:
         # s3fs.find asks twice more when there is nothing.
-        pages = self._pages("list_objects_v2", prefix, "ContinuationToken", Prefix=self._name(prefix))
+        pages = self._pages(self._list, prefix, "ContinuationToken", Prefix=self._name(prefix))
         root = len(self._name(""))
         return {found["Key"][root:]: found["Size"] for page in pages for found in page.get("Contents", ())}
 
     def partials(self, prefix: str) -> Mapping[str, int]:
         """Uploads that were begun and not completed, and how much of each has arrived: a request for each."""
         markers = ("KeyMarker", "UploadIdMarker")
-        pages = self._pages("list_multipart_uploads", prefix, *markers, Prefix=self._name(prefix))
+        begun = partial(self._ask, "list_multipart_uploads")
+        pages = self._pages(begun, prefix, *markers, Prefix=self._name(prefix))
         root = len(self._name(""))
         found = [(one["Key"][root:], one["UploadId"]) for page in pages for one in page.get("Uploads", ())]
         return {f"{key}?uploadId={upload}": self._arrived(key, upload) for key, upload in found}
 
     def _arrived(self, key: str, upload: str) -> int:
         """How many bytes of an upload have arrived; 0 if it has ended meanwhile."""
-        pages = self._pages("list_parts", key, "PartNumberMarker", Key=self._name(key), UploadId=upload)
+        parts = partial(self._call, "list_parts", key)
+        pages = self._pages(parts, key, "PartNumberMarker", UploadId=upload)
         return sum(int(part["Size"]) for page in pages for part in page.get("Parts", ()))
 
     def discard(self, partial: str) -> None:
@@ -43,19 +46,28 @@ class S3Store(ObjectStore):
         with self._telling(key):
             self._call("abort_multipart_upload", key, UploadId=upload)
 
-    def _pages(self, method: str, about: str, *markers: str, **facts: Any) -> Iterator[dict[str, Any]]:
+    def _pages(
+        self, ask: Callable[..., dict[str, Any]], about: str, *markers: str, **facts: Any
+    ) -> Iterator[dict[str, Any]]:
         """The pages of an answer; none if what they are of is not there."""
         after: dict[str, Any] = {}
         try:
             while True:
                 with self._telling(about):
-                    page: dict[str, Any] = self._ask(method, **facts, **after)
+                    page = ask(**facts, **after)
                 yield page
                 if not page.get("IsTruncated"):
                     return
                 after = {marker: page[f"Next{marker}"] for marker in markers}
         except FileNotFoundError:
             return
+
+    def _list(self, **page: str) -> dict[str, Any]:
+        try:
+            return self._transfers.list(page["Prefix"], page.get("ContinuationToken"))
+        except Unusable:
+            answer: dict[str, Any] = self._ask("list_objects_v2", **page)
+            return answer
 
     def _call(self, method: str, key: str, **facts: Any) -> Any:
         return self._ask(method, Key=self._name(key), **facts)

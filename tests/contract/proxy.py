@@ -57,6 +57,7 @@ class Fault:
     after: int = 0
     status: int | None = None
     headers: Mapping[str, str] | None = None
+    body: str = ""
     done: bool = False
     torn: bool = False
 
@@ -94,11 +95,19 @@ class Proxy:
         self._faults.append(Fault(method, part, times, after, done=True))
 
     def refuse(
-        self, status: int, method: str, part: str = "", times: int = 1, *, done: bool = False, **headers: str
+        self,
+        status: int,
+        method: str,
+        part: str = "",
+        times: int = 1,
+        *,
+        body: str = "",
+        done: bool = False,
+        **headers: str,
     ) -> None:
         """Answer the next such requests with *status*; the server hears of them only if they are to be *done*."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self._faults.append(Fault(method, part, times, status=status, headers=named, done=done))
+        self._faults.append(Fault(method, part, times, status=status, headers=named, body=body, done=done))
 
     def tear(self, method: str, part: str = "", times: int = 1) -> None:
         """Cut the connection in the middle of the answers to the next such requests."""
@@ -142,7 +151,7 @@ class Proxy:
         self.asked.append(asked)
         fault = next((fault for fault in self._faults if fault.meets(asked)), None)
         if fault and not fault.done:
-            return web.Response(status=fault.status or 500, headers=fault.headers)
+            return web.Response(status=fault.status or 500, headers=fault.headers, text=fault.body)
         response = await self._pass_on(request, body)
         if fault and fault.status:
             return web.Response(status=fault.status)

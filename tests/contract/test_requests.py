@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -112,6 +113,17 @@ def test_plan_and_register(counted: Counted, tmp_path: Path) -> None:
 
 def assert_needed(cellar: Cellar, count: int) -> None:
     assert len(cellar.plan("vit/vit-l").rebuilds) == count
+
+
+def test_libcurl_lists_what_s3fs_does(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it, however many pages it has, each by one request."""
+    store, records = counted.open().store, layout.records(Model(A))
+    assert store.read(layout.record(Ref(f"{A}/1.0.1")))  # a call of s3fs, by which libcurl knows how to ask
+    counted._proxy.reset()
+    listed = store.find(records)
+    assert counted._proxy.count("GET", "libcurl/") == len(counted._proxy.asked) == -(-len(listed) // 1000)
+    monkeypatch.setitem(sys.modules, "pycurl", None)
+    assert counted.open().store.find(records) == listed
 
 
 def test_models_are_listed_by_one_look(counted: Counted) -> None:

@@ -81,9 +81,12 @@ class TestFaults(FaultContract):
     def test_payloads_go_by_libcurl(
         self, store: Store, proxy: Proxy, sent: dict[str, bytes], tmp_path: Path
     ) -> None:
-        """A file costs a request, a large one a request for each range, or each part."""
+        """A file costs a request, a large one a request for each range, or each part; so does a listing."""
         assert {key: whole(store, key, data) for key, data in sent.items()} == sent
         assert proxy.count("GET", LIBCURL) == proxy.count("GET") == 3
+        assert store.find("v/") == {key: len(data) for key, data in sent.items()}
+        assert store.find("nowhere/") == {}
+        assert proxy.count("GET", LIBCURL) == proxy.count("GET") == 3 + 2
         for key, data in sent.items():
             (tmp_path / "source.bin").write_bytes(data)
             send(store, tmp_path / "source.bin", f"again/{key}")
@@ -103,8 +106,9 @@ class TestFaults(FaultContract):
             (tmp_path / "source.bin").write_bytes(bytes(size))
             send(store, tmp_path / "source.bin", key)
             assert whole(store, key, bytes(size)) == bytes(size)
+            assert store.find(key) == {key: size}
         asked = [one for one in proxy.asked if LIBCURL in one.agent]
-        assert len(asked) == 1 + 1 + 2 + 2
+        assert len(asked) == (1 + 1 + 1) + (2 + 2 + 1)
         for one in asked:
             assert one.headers["Authorization"].endswith(f"Signature={signature(one)}")
             assert "x-amz-security-token" in one.headers["Authorization"]
@@ -160,6 +164,27 @@ class TestFaults(FaultContract):
             else:
                 proxy.tear("GET", key, times=2 if fault == "two in a row" else 1)
             assert whole(store, key, data) == data
+
+    @pytest.mark.usefixtures("seen")
+    @pytest.mark.parametrize("fault", ["lose", "tear", "503", "no listing", "none either"])
+    def test_a_listing_that_fails(
+        self, store: Store, proxy: Proxy, sent: dict[str, bytes], fault: str
+    ) -> None:
+        """What comes in half, or is none, is never taken for an empty one."""
+        match fault:
+            case "503":
+                proxy.refuse(503, "GET", LIBCURL)
+            case "lose":
+                proxy.lose("GET", LIBCURL)
+            case "tear":
+                proxy.tear("GET", LIBCURL)
+            case "no listing":
+                proxy.refuse(200, "GET", LIBCURL)
+            case "none either":
+                proxy.refuse(200, "GET", LIBCURL, body="<ListPartsResult/>")
+        assert store.find("v/") == {key: len(data) for key, data in sent.items()}
+        assert proxy.count("GET", LIBCURL) == 1
+        assert proxy.count("GET") == 2
 
     @pytest.mark.usefixtures("seen")
     def test_a_policy_that_refuses_what_libcurl_sends(
