@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -147,6 +148,7 @@ class Command:
         self._timeout = timeout
         self._on_output = on_output
         self._process: subprocess.Popen[str] | None = None
+        self._killed = False
         self._timed_out = False
 
     def __call__(self, job: RetrainJob) -> None:
@@ -155,17 +157,23 @@ class Command:
         scratch = job.output_dir.with_name("job")
         scratch.mkdir()
         facts = _facts(job, scratch)
-        self._process = self._start(facts)
+        lines: SimpleQueue[str | None] = SimpleQueue()
         watch = _ProgressFile(Path(facts["progress"]), job)
         timer = threading.Timer(self._timeout or threading.TIMEOUT_MAX, self._time_out)
         timer.daemon = True
         try:
+            # Not in this thread: a signal could raise between the start and the note of it, and it would train on.
+            with ThreadPoolExecutor(1) as pool:
+                process = pool.submit(self._start, facts, lines).result()
+            if self._killed:
+                raise TrainerFailed(f"{self._words[0]} was ended before it had begun")
             timer.start()
             watch.start()
-            status = self._follow(self._process)
+            status = self._follow(process, lines)
         finally:
             timer.cancel()
-            self.kill()
+            self._end()
+            self._process = None  # its number may be somebody else's soon
             watch.stop()
         if self._timed_out:
             raise TrainerTimeout(
@@ -175,25 +183,30 @@ class Command:
             how = f"signal {_signal_name(-status)}" if status < 0 else f"exit code {status}"
             raise TrainerFailed(f"{' '.join(self._words)} ended with {how}; its output says why")
 
-    def kill(self, grace: float = GRACE) -> None:
-        """End the whole process group, by SIGTERM and after *grace* seconds by SIGKILL; from any thread."""
+    def kill(self) -> None:
+        """End the whole process group, or see to it that none begins; from any thread."""
+        self._killed = True
+        self._end()
+
+    def _end(self) -> None:
+        """End what was started, by SIGTERM and, where that is not enough, by SIGKILL."""
         process = self._process
         if process is None or not _signal_group(process.pid, signal.SIGTERM):
             return
-        until = time.monotonic() + grace
+        until = time.monotonic() + GRACE
         while time.monotonic() < until and _signal_group(process.pid, 0):
             process.poll()  # reap the leader, so that it does not look alive
             time.sleep(0.05)
         _signal_group(process.pid, signal.SIGKILL)
 
-    def _start(self, facts: Mapping[str, str]) -> subprocess.Popen[str]:
+    def _start(self, facts: Mapping[str, str], lines: SimpleQueue[str | None]) -> subprocess.Popen[str]:
         words = [_fill(word, facts) for word in self._words]
         environment = {**os.environ, **{f"CELLAR_{name.upper()}": value for name, value in facts.items()}}
         environment.setdefault(
             "PYTHONUNBUFFERED", "1"
         )  # so that a Python trainer's lines are seen as they come
         try:
-            return subprocess.Popen(
+            self._process = process = subprocess.Popen(
                 words,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -205,16 +218,16 @@ class Command:
             )
         except OSError as error:
             raise UnknownTrainer(f"{words[0]} cannot be run: {error.strerror}") from error
-
-    def _follow(self, process: subprocess.Popen[str]) -> int:
-        """Pass its lines on until it ends; a child of it that keeps its output open does not keep us waiting."""
-        lines: SimpleQueue[str | None] = SimpleQueue()
         threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
+        return process
+
+    def _follow(self, process: subprocess.Popen[str], lines: SimpleQueue[str | None]) -> int:
+        """Pass its lines on until it ends; a child of it that keeps its output open does not keep us waiting."""
         ended = False
         while True:
             if not ended and process.poll() is not None:
                 ended = True
-                self.kill()  # else a child that goes on writing would keep us reading
+                self._end()  # else a child that goes on writing would keep us reading
             try:
                 line = lines.get(timeout=0.5)
             except Empty:
@@ -228,7 +241,7 @@ class Command:
 
     def _time_out(self) -> None:
         self._timed_out = True
-        self.kill()
+        self._end()
 
 
 class _ProgressFile:

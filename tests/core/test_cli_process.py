@@ -231,12 +231,14 @@ def test_a_key_stops_a_command_that_waits(cellar: Cellar) -> None:
 def training(cellar: Cellar) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
     """A rebuild under way: its process, and the two of its training, a shell and what that started."""
     script = "sleep 1000 & echo $! > child; echo $$ > leader.new; mv leader.new leader; wait; sleep 1000"
+    heard = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # it is ignored where the tests run under nohup
     process = subprocess.Popen(
         [*CELLAR, "rebuild", RACK, "--", "sh", "-c", script],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    signal.signal(signal.SIGHUP, heard)
     leader = Path("leader")
     try:
         until(leader.exists)

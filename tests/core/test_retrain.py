@@ -462,11 +462,35 @@ class TestProcessGroup:
         command = Command(
             script(tmp_path, self.FAMILY.replace("{trap}", "") + "time.sleep(600)"), None, listen
         )
-        command.kill()  # nothing runs yet: that is no error
         with pytest.raises(TrainerFailed, match="ended with signal SIGTERM"):
             ready.cellar.retrain(A, command)
         killers[0].join(WAIT)
         assert gone(family)
+
+    def test_kill_before_it_begins(self, ready: Bench, tmp_path: Path) -> None:
+        """It may come while the base is pulled: then nothing begins any more."""
+        command = Command(script(tmp_path, SAVES), None, lambda line: None)
+        command.kill()
+        with pytest.raises(TrainerFailed, match="was ended before it had begun"):
+            ready.cellar.retrain(A, command)
+
+    def test_a_signal_at_the_very_start(
+        self, ready: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It may come when the command has begun and nobody knows its number yet."""
+        started: list[int] = []
+
+        class Slow(subprocess.Popen[str]):
+            def __init__(self, *args: Any, **options: Any) -> None:
+                super().__init__(*args, **options)
+                started.append(self.pid)
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.5)
+
+        monkeypatch.setattr(subprocess, "Popen", Slow)
+        with pytest.raises(KeyboardInterrupt):
+            ready.cellar.retrain(A, script(tmp_path, "time.sleep(600)"))
+        assert gone(started)
 
     def test_leftovers(self, ready: Bench, tmp_path: Path) -> None:
         """Children that outlive a command that ended well are ended too, and do not keep it waiting."""
