@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cellar_core.cellar import Cellar, Registered
     from cellar_core.errors import CellarError
-    from cellar_core.plan import Plan, Reason, Rebuild, Skip
+    from cellar_core.plan import Plan, Rebuild
     from cellar_core.rebuild import Rebuilt
     from cellar_core.record import Origin, Recipe, Record
     from cellar_core.ref import Model, Rack, Ref, Selector
     from cellar_core.trainer import RetrainJob
     from cellar_core.version import BaseVersion, Bump, ProjectVersion
+    from cellar_core.want import Reason, Skip
 
 __all__ = [
     "BaseVersion",
@@ -43,12 +44,13 @@ __all__ = [
 _ROOMS = {
     "cellar": ("Cellar", "Registered"),
     "errors": ("CellarError",),
-    "plan": ("Plan", "Reason", "Rebuild", "Skip"),
+    "plan": ("Plan", "Rebuild"),
     "rebuild": ("Rebuilt",),
     "record": ("Origin", "Recipe", "Record"),
     "ref": ("Model", "Rack", "Ref", "Selector"),
     "trainer": ("RetrainJob",),
     "version": ("BaseVersion", "Bump", "ProjectVersion"),
+    "want": ("Reason", "Skip"),
 }
 
 

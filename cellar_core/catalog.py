@@ -27,6 +27,7 @@ class Catalog:
         self._sizes: dict[Model, Mapping[str, int]] = {}
         self._found: dict[Model, dict[Version, str]] = {}
         self._yanks: dict[Ref, int] = defaultdict(int)
+        self._versions: dict[Model, Versions[Version]] = {}
         for sizes in listings:
             directory, model = "", None
             for key in sizes:
@@ -46,8 +47,7 @@ class Catalog:
     @property
     def models(self) -> list[Model]:
         """The models that have a version, base first, then by name."""
-        found = [model for model in self._found if any(self._stands(model, one) for one in self.named(model))]
-        return sorted(found, key=lambda model: (not model.is_base, model))
+        return sorted(filter(self._lazy, self._found), key=lambda model: (not model.is_base, model))
 
     @property
     def settled(self) -> dict[Ref, int]:
@@ -102,4 +102,6 @@ class Catalog:
         return cast("Versions[ProjectVersion]", self._lazy(model))
 
     def _lazy(self, model: Model) -> Versions[Version]:
-        return Versions(self.named(model), cache(partial(self._stands, model)))
+        if model not in self._versions:
+            self._versions[model] = Versions(self.named(model), cache(partial(self._stands, model)))
+        return self._versions[model]

@@ -24,7 +24,7 @@ from cellar_core.errors import CellarError, listing
 from cellar_core.gc import Collected
 from cellar_core.line import Line
 from cellar_core.payload import Output, Payload, scan
-from cellar_core.plan import Plan, Rebuild, Skip, Want, plan, want
+from cellar_core.plan import Plan, Rebuild, plan
 from cellar_core.progress import Progress
 from cellar_core.rack import RackConfig
 from cellar_core.rebuild import Rebuilt
@@ -37,6 +37,7 @@ from cellar_core.store import FileSystem, ReadOnlyStore, Store, open_store
 from cellar_core.trainer import RetrainJob, Train, as_trainer
 from cellar_core.value import Value
 from cellar_core.version import BaseVersion, Bump, ProjectVersion
+from cellar_core.want import Skip, Want, want
 from cellar_core.yank import Yank
 
 if TYPE_CHECKING:
@@ -499,10 +500,10 @@ class Cellar:
         """What must be rebuilt in a rack and what not, each with its reason; reads, and changes nothing."""
         rack, now = Rack(rack), now or datetime.now(UTC)
         config = self.config(rack)
-        found = state.load(self._store, lambda: self.id, rack, config, now)
+        found, wanted = state.load(self._store, lambda: self.id, rack, config, now)
         if not found.bases:
             names.require_rack(self.store, rack)
-        return plan(found, config, now)
+        return plan(found, config, wanted)
 
     def retrain(
         self,

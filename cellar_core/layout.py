@@ -144,6 +144,7 @@ def parse_records(directory: str) -> Model | None:
         return None
 
 
+@lru_cache(maxsize=2**14)  # who polls lists the same names again and again
 def parse_version(of: Model, name: str) -> Version | None:
     """The version that a record in the directory of its model is of, from the file's name; None for a foreign file."""
     text = name.removesuffix(".json")

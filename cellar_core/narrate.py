@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from cellar_core.plan import Plan, Reason
+from cellar_core.plan import Plan
+from cellar_core.want import Reason
 
 __all__ = ["by_tenths", "plan_lines"]
 

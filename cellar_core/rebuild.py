@@ -9,7 +9,7 @@ from cellar_core import layout
 from cellar_core.attempt import Attempt, Event, follow
 from cellar_core.errors import CellarError
 from cellar_core.log import ChangedMeanwhile, append, last_number
-from cellar_core.plan import Plan, Reason, Rebuild, Skip
+from cellar_core.plan import Plan, Rebuild
 from cellar_core.record import Record
 from cellar_core.ref import Model, Ref
 from cellar_core.register import Superseded
@@ -18,6 +18,7 @@ from cellar_core.store import Store
 from cellar_core.trainer import TrainerFailed
 from cellar_core.value import Value
 from cellar_core.version import BaseVersion
+from cellar_core.want import Reason, Skip
 
 __all__ = ["NotAskable", "Rebuilt", "ask", "attempt", "mark_lost", "skip_of"]
 

@@ -20,11 +20,12 @@ from cellar_core import layout, lookup
 from cellar_core.alias import meanings
 from cellar_core.catalog import Catalog
 from cellar_core.errors import CellarError
-from cellar_core.plan import Plan, Reason, Rebuild, Skip
+from cellar_core.plan import Plan, Rebuild
 from cellar_core.record import Record, Unreadable
 from cellar_core.ref import Model, Rack, Ref
 from cellar_core.value import Value
 from cellar_core.version import BaseVersion, Bump
+from cellar_core.want import Reason, Skip
 from cellar_core.yank import Yank
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from datetime import datetime
 from cellar_core import layout
 from cellar_core.attempt import Attempt
 from cellar_core.catalog import Catalog
-from cellar_core.plan import ProjectState, RackState, Skip, Want, want
 from cellar_core.rack import RackConfig
 from cellar_core.record import Record, Unreadable
 from cellar_core.ref import Model, Rack, Ref
 from cellar_core.store import Store
 from cellar_core.version import BaseVersion
+from cellar_core.want import ProjectState, RackState, Skip, Want, wants
 
 __all__ = ["load", "outline", "read_attempt", "unknown"]
 
@@ -36,8 +36,8 @@ def unknown(model: Model) -> ProjectState:
 
 def load(
     store: Store, identify: Callable[[], str], rack: Rack, config: RackConfig, now: datetime
-) -> RackState:
-    """The state of *rack* as a plan needs it.
+) -> tuple[RackState, Mapping[Model, Want | Skip]]:
+    """The state of *rack* as a plan needs it, and what its projects want.
 
     Args:
         store: Where to read.
@@ -48,10 +48,10 @@ def load(
     """
     records, rebuilds = store.each(store.find, (layout.records(rack), layout.rebuild_logs(rack)))
     state = _outline(rack, config, Catalog(records), rebuilds)
-    wanted = {project.model: want(state, config, project, now) for project in state.projects}
+    wanted = wants(state, config, now)
     bases = {one.base for one in wanted.values() if isinstance(one, Want)}
     if not bases:
-        return state
+        return state, wanted
     numbers = _numbers(rebuilds)
     projects = store.each(
         lambda project: _details(
@@ -62,7 +62,8 @@ def load(
     trees = dict(zip(bases, store.each(lambda base: _tree(store, state.ref(base)), bases), strict=True))
     known = {base: tree for base, tree in trees.items() if isinstance(tree, str)}
     broken = {base: str(tree) for base, tree in trees.items() if isinstance(tree, Unreadable)}
-    return replace(state, cellar=identify(), trees=known, projects=tuple(projects), unreadable=broken)
+    state = replace(state, cellar=identify(), trees=known, projects=tuple(projects), unreadable=broken)
+    return state, wanted
 
 
 def _outline(rack: Rack, config: RackConfig, catalog: Catalog, rebuilds: Mapping[str, int]) -> RackState:

@@ -50,9 +50,10 @@ class Versions(Collection[V]):
         return self.newest() is not None
 
     def __contains__(self, version: object) -> bool:
-        if not isinstance(version, BaseVersion | ProjectVersion):
+        if not isinstance(version, (BaseVersion, ProjectVersion)):
             return False
-        return any(one == version for one in self.on(*version.numbers))
+        place = bisect_left(self._named, version.numbers, key=_numbers)
+        return self._named[place : place + 1] == [version] and self._stands(self._named[place])
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({[*self]!r})"
@@ -69,7 +70,7 @@ class Versions(Collection[V]):
         """
         start = bisect_left(self._named, numbers, key=_numbers)
         end = bisect_left(self._named, (*numbers, inf), lo=start, key=_numbers)
-        return Versions(self._named[start:end], self._stands)
+        return self._only(self._named[start:end])
 
     def where(self, fits: Callable[[V], bool]) -> Versions[V]:
         """Those that *fit*.
@@ -77,4 +78,10 @@ class Versions(Collection[V]):
         >>> [*Versions(map(BaseVersion, ("1.0", "1.1"))).where(lambda version: version.minor > 0)]
         [BaseVersion('1.1')]
         """
-        return Versions(filter(fits, self._named), self._stands)
+        return self._only([*filter(fits, self._named)])
+
+    def _only(self, named: list[V]) -> Versions[V]:
+        """Some of these, which are in order already."""
+        some = Versions[V].__new__(Versions)
+        some._named, some._stands = named, self._stands  # noqa: SLF001
+        return some

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from cellar_core.cellar import Cellar
-    from cellar_core.plan import Plan, Rebuild, Skip
+    from cellar_core.plan import Plan, Rebuild
     from cellar_core.ref import Model, Ref
+    from cellar_core.want import Skip
 
 PANEL = "Decide"
 

@@ -18,13 +18,14 @@ from cellar_core.doctor import Diagnosis
 from cellar_core.gc import Collected
 from cellar_core.history import Happening
 from cellar_core.imports import Imported
-from cellar_core.plan import Plan, Rebuild, Skip
+from cellar_core.plan import Plan, Rebuild
 from cellar_core.rack import ProjectPolicy
 from cellar_core.rebuild import Rebuilt
 from cellar_core.record import Record
 from cellar_core.ref import Model, Rack, Ref
 from cellar_core.report import RackReport, RackSummary, Sheet, VersionReport
 from cellar_core.value import Value
+from cellar_core.want import Skip
 from cellar_core.yank import Yank
 
 __all__ = ["ANSWERS", "Error", "markdown"]

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from cellar_core.cellar import Cellar
     from cellar_core.compare import Change, Comparison
     from cellar_core.history import Happening
-    from cellar_core.plan import Rebuild, Skip
+    from cellar_core.plan import Rebuild
     from cellar_core.rack import RackConfig
     from cellar_core.record import FileEntry, Record
     from cellar_core.ref import Ref
+    from cellar_core.want import Skip
 
 PANEL = "Trace"
 

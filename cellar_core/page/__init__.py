@@ -17,7 +17,7 @@ from functools import cache, cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from cellar_core.plan import Reason, Rebuild, Skip
+from cellar_core.plan import Rebuild
 from cellar_core.ref import Model, Rack, Ref
 from cellar_core.report import (
     METRICS_MOST,
@@ -32,6 +32,7 @@ from cellar_core.report import (
     numbers,
     printable,
 )
+from cellar_core.want import Reason, Skip
 
 if TYPE_CHECKING:
     from jinja2 import Environment

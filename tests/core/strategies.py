@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from cellar_core.attempt import Attempt, Event
 from cellar_core.digest import digest_json
-from cellar_core.plan import ProjectState, RackState
 from cellar_core.rack import Hold, OnBump, ProjectPolicy, RackConfig, RebuildPolicy
 from cellar_core.record import Recipe
 from cellar_core.ref import InvalidRef, Model, Rack
 from cellar_core.version import BaseVersion, ProjectVersion
 from cellar_core.versions import Versions
+from cellar_core.want import ProjectState, RackState
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 RACK = Rack("vit/vit-l")

@@ -22,10 +22,10 @@ from cellar_core.cli import app
 from cellar_core.copy import CopyConflict, CopyIncomplete
 from cellar_core.line import Line
 from cellar_core.names import NoSuchRack
-from cellar_core.plan import Reason
 from cellar_core.record import TOMBSTONE_MOST, Claim
 from cellar_core.register import Registrar
 from cellar_core.store import ReadOnly
+from cellar_core.want import Reason
 from tests.core.helpers import Bench, Crash, Watched, bench, blank, caller, forget, snapshot, train
 
 RACK = Rack("vit/vit-l")

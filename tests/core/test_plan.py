@@ -14,17 +14,23 @@ from cellar_core import Plan, Reason, Rebuild, Recipe, Skip
 from cellar_core.attempt import LOST_MOST, Attempt, Event, follow
 from cellar_core.digest import digest_json
 from cellar_core.layout import record
-from cellar_core.plan import ProjectState, RackState, Want, plan, want
+from cellar_core.plan import plan as made_plan
 from cellar_core.rack import Hold, OnBump, RackConfig
 from cellar_core.ref import Ref
 from cellar_core.version import BaseVersion, Bump, ProjectVersion
 from cellar_core.versions import Versions
+from cellar_core.want import ProjectState, RackState, Want, want, wants
 from tests.core.helpers import Bench, train
 from tests.core.helpers import bench as made_bench
 from tests.core.strategies import NOW, RACK, attempts, few_bases, holds, policies, rack_states, recipes
 
 CONFIG = RackConfig()
 A = RACK.project("projectA")
+
+
+def plan(state: RackState, policy: RackConfig, now: datetime) -> Plan:
+    """What is to be rebuilt at *now*."""
+    return made_plan(state, policy, wants(state, policy, now))
 
 
 def config(text: str) -> RackConfig:

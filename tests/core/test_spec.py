@@ -18,11 +18,11 @@ from cellar_core.bump import ContractChanged, spot
 from cellar_core.choose import choose, takes
 from cellar_core.errors import CellarError
 from cellar_core.line import Line
-from cellar_core.plan import ProjectState, RackState, Want, want
 from cellar_core.rack import RackConfig
 from cellar_core.ref import Caret, Model, Rack, Ref, Selector
 from cellar_core.version import BaseVersion, InvalidVersion, ProjectVersion
 from cellar_core.versions import Versions
+from cellar_core.want import ProjectState, RackState, Want, want
 from tests.core.helpers import bench, train
 from tests.core.strategies import (
     NOW,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cellar_core.plan import Reason
+from cellar_core.want import Reason
 from tests.simulation import invariants
 from tests.simulation.caller import Program
 from tests.simulation.ends import Planned

@@ -13,13 +13,14 @@ from cellar_core.catalog import Catalog
 from cellar_core.choose import NoSuchVersion
 from cellar_core.errors import CellarError
 from cellar_core.line import Line
-from cellar_core.plan import Plan, Reason, plan
+from cellar_core.plan import Plan, plan
 from cellar_core.rack import RackConfig
 from cellar_core.record import Parent, Record
 from cellar_core.ref import Model, Ref, Selector, Version
 from cellar_core.register import Draft, Registrar, Spot
 from cellar_core.store import Store
 from cellar_core.version import BaseVersion, Bump
+from cellar_core.want import Reason
 from tests.simulation.caller import Program
 from tests.simulation.client import Client
 from tests.simulation.ends import Done, GaveUp, Nothing, Planned, Read, Refused, Run
@@ -239,4 +240,5 @@ def watch(name: str, rules: Rules) -> Program:
 
 def plan_of(store: Store) -> Plan:
     """What is to be rebuilt, seen from now."""
-    return plan(state.load(store, lambda: "cellar", RACK, CONFIG, NOW), CONFIG, NOW)
+    found, wanted = state.load(store, lambda: "cellar", RACK, CONFIG, NOW)
+    return plan(found, CONFIG, wanted)
