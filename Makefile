@@ -101,6 +101,7 @@ benchmarks: $(call env,airflow) $(call env,prefect) $(call env,stores) $(AZURITE
 	build/envs/stores/bin/python -P benchmarks/transfer.py --case 2000x100KiB
 	build/envs/stores/bin/python -P benchmarks/transfer.py --store s3 --case 1x4GiB --rounds 1
 	build/envs/stores/bin/python -P benchmarks/transfer.py --store s3 --case 2000x100KiB
+	build/envs/stores/bin/python -P benchmarks/huge.py
 	build/envs/stores/bin/python -P benchmarks/listing.py
 	build/envs/stores/bin/python -P benchmarks/listing.py --store s3 --versions 100 1000
 	for store in local s3 gcs azure; do build/envs/stores/bin/python -P benchmarks/chaos.py --store $$store; done

@@ -21,7 +21,6 @@ class NoSuchVersion(CellarError, LookupError):
 def choose(
     selector: Selector,
     versions: Collection[V],
-    aliased: V | None = None,
     allowed: Callable[[V], bool] = lambda version: True,
 ) -> V:
     """The version of *versions* that *selector* means; the highest, where several fit.
@@ -29,7 +28,6 @@ def choose(
     Args:
         selector: What is asked for.
         versions: What may be chosen.
-        aliased: Where the alias points to, if the selector names one and it exists.
         allowed: Whether one that fits may be chosen; asked from the highest down, since it can cost a look.
 
     Raises:
@@ -39,7 +37,7 @@ def choose(
     >>> choose(Selector("vit/vit-l/base@~=1.2"), [BaseVersion(v) for v in ("1.2", "1.10", "2.0")])
     BaseVersion('1.10')
     """
-    fits = _rule(selector, aliased)
+    fits = _rule(selector)
     for version in sorted(filter(fits, versions), key=attrgetter("numbers"), reverse=True):
         if allowed(version):
             return version
@@ -49,7 +47,7 @@ def choose(
     raise NoSuchVersion(f"no version of {selector.model} is {str(selector.choice)!r}; there is: {there}")
 
 
-def _rule(selector: Selector, aliased: Version | None) -> Callable[[Version], bool]:
+def _rule(selector: Selector) -> Callable[[Version], bool]:
     choice = selector.choice
     if isinstance(choice, Latest):
         return lambda version: True
@@ -60,11 +58,10 @@ def _rule(selector: Selector, aliased: Version | None) -> Callable[[Version], bo
 
         specifiers = SpecifierSet(choice.text)
         return lambda version: specifiers.contains(str(version))
-    if isinstance(choice, Alias) and aliased is None:
+    if isinstance(choice, Alias):  # one that is set means a version at once
         hint = f"set it with: cellar alias {selector.model} {choice} VERSION"
         raise NoSuchVersion(f"{selector.model} has no alias {str(choice)!r}; {hint}")
-    exact = aliased if isinstance(choice, Alias) else choice
-    return lambda version: version == exact
+    return lambda version: version == choice
 
 
 def takes(caret: Caret, version: Version) -> bool:

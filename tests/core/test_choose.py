@@ -81,23 +81,12 @@ def test_nothing_exists() -> None:
         choose(Selector("vit/base"), [])
 
 
-def test_alias() -> None:
-    """An alias chooses what it points to."""
-    assert choose(Selector("vit/base@production"), BASES, BaseVersion("1.9")) == BaseVersion("1.9")
-
-
 def test_alias_that_is_not_set() -> None:
     """An alias that nobody set is an error that says how to set it."""
     with pytest.raises(
         NoSuchVersion, match="has no alias 'production'; set it with: cellar alias vit/base production"
     ):
         choose(Selector("vit/base@production"), BASES)
-
-
-def test_alias_of_what_may_not_be_chosen() -> None:
-    """An alias never brings in a version that is not offered, such as one that was yanked."""
-    with pytest.raises(NoSuchVersion, match="'production'"):
-        choose(Selector("vit/base@production"), BASES, BaseVersion("3.0"))
 
 
 @given(found_bases)
