@@ -232,11 +232,14 @@ def _page(answer: ElementTree.Element) -> dict[str, Any]:
     if rest or space == answer.tag:
         raise ValueError(answer.tag)
     name = unquote_plus if answer.findtext(f"{space}EncodingType") == "url" else str
+    token = answer.findtext(f"{space}NextContinuationToken")
+    if (more := answer.findtext(f"{space}IsTruncated") == "true") and not token:
+        raise ValueError("there is more, and no token to ask for it")
     return {
         "Contents": [
             {"Key": name(found.findtext(f"{space}Key", "")), "Size": int(found.findtext(f"{space}Size", ""))}
             for found in answer.iterfind(f"{space}Contents")
         ],
-        "IsTruncated": answer.findtext(f"{space}IsTruncated") == "true",
-        "NextContinuationToken": answer.findtext(f"{space}NextContinuationToken"),
+        "IsTruncated": more,
+        "NextContinuationToken": token,
     }

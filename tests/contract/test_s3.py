@@ -166,7 +166,7 @@ class TestFaults(FaultContract):
             assert whole(store, key, data) == data
 
     @pytest.mark.usefixtures("seen")
-    @pytest.mark.parametrize("fault", ["lose", "tear", "503", "no listing", "none either"])
+    @pytest.mark.parametrize("fault", ["lose", "tear", "503", "no listing", "none either", "no token"])
     def test_a_listing_that_fails(
         self, store: Store, proxy: Proxy, sent: dict[str, bytes], fault: str
     ) -> None:
@@ -182,6 +182,9 @@ class TestFaults(FaultContract):
                 proxy.refuse(200, "GET", LIBCURL)
             case "none either":
                 proxy.refuse(200, "GET", LIBCURL, body="<ListPartsResult/>")
+            case "no token":
+                more = "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"
+                proxy.refuse(200, "GET", LIBCURL, body=more)
         assert store.find("v/") == {key: len(data) for key, data in sent.items()}
         assert proxy.count("GET", LIBCURL) == 1
         assert proxy.count("GET") == 2
