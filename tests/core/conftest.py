@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,13 @@ from tests.core.terminal import RACK, TRAINERS, A, B, Terminal
 # A busy machine is no reason to fail: what takes too long is ended by pytest's own timeout.
 settings.register_profile("core", deadline=None)
 settings.load_profile("core")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interruptible() -> None:
+    """Hear SIGINT, which a script's background job does not, nor what it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

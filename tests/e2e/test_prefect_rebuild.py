@@ -122,7 +122,7 @@ def test_a_base_that_another_process_registers_rebuilds_the_projects_at_once(rac
 
 
 def test_a_base_that_nobody_announced_is_found_by_the_schedule(rack: RackOnPrefect) -> None:
-    with retuning(rack, "by-schedule", interval=5):
+    with retuning(rack, "by-schedule", interval=20):  # a look is a process: they must not pile up
         rack.cellar.register_base(RACK, rack.payload("base two"), bump="minor")
         rack.wait()
         print(f"\nregistered to training: {rack.reaction('1.1'):.1f} s")
