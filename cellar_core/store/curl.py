@@ -32,6 +32,8 @@ FRESH = 60.0
 """Seconds for which credentials are used again: the client renews them some minutes before they end."""
 AT_ONCE = 2**18
 """How many bytes are read from a connection at once."""
+SIGNS_A_PLUS = 0x081700
+"""The libcurl that is known to sign a plus in a query, as a listing's token may have; 8.16 takes it for a space."""
 
 T = TypeVar("T")
 
@@ -134,6 +136,8 @@ class Transfers:
         access = self._current()
         import pycurl
 
+        if query and "+" in "".join(map(str, query.values())) and pycurl.version_info()[2] < SIGNS_A_PLUS:
+            raise Unusable
         try:
             curl = self._idle.pop()
         except IndexError:

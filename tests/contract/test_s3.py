@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -106,13 +107,15 @@ class TestFaults(FaultContract):
             (tmp_path / "source.bin").write_bytes(bytes(size))
             send(store, tmp_path / "source.bin", key)
             assert whole(store, key, bytes(size)) == bytes(size)
-            # moto 5.1 takes a semicolon for the end of a name.
-            assert [*store.find(key.partition(";")[0]).values()] == [size]
+            # Old moto takes a semicolon for the end of a name, and old libcurl is not asked to sign a plus in a query.
+            assert [*store.find(re.split("[+;]", key)[0]).values()] == [size]
         asked = [one for one in proxy.asked if LIBCURL in one.agent]
         assert len(asked) == (1 + 1 + 1) + (2 + 2 + 1)
         for one in asked:
             assert one.headers["Authorization"].endswith(f"Signature={signature(one)}")
             assert "x-amz-security-token" in one.headers["Authorization"]
+        [plus] = [key for key in names if "+" in key]
+        assert store.find(plus) == {plus: names[plus]}
 
     def test_a_bucket_of_another_region(self, store: Store, proxy: Proxy, sent: dict[str, bytes]) -> None:
         """S3 tells the client, who asks again there; so does libcurl from the start."""
