@@ -70,7 +70,7 @@ class Versions(Collection[V]):
         """
         start = bisect_left(self._named, numbers, key=_numbers)
         end = bisect_left(self._named, (*numbers, inf), lo=start, key=_numbers)
-        return self._only(self._named[start:end])
+        return Versions(self._named[start:end], self._stands)
 
     def where(self, fits: Callable[[V], bool]) -> Versions[V]:
         """Those that *fit*.
@@ -78,10 +78,4 @@ class Versions(Collection[V]):
         >>> [*Versions(map(BaseVersion, ("1.0", "1.1"))).where(lambda version: version.minor > 0)]
         [BaseVersion('1.1')]
         """
-        return self._only([*filter(fits, self._named)])
-
-    def _only(self, named: list[V]) -> Versions[V]:
-        """Some of these, which are in order already."""
-        some = Versions[V].__new__(Versions)
-        some._named, some._stands = named, self._stands  # noqa: SLF001
-        return some
+        return Versions(filter(fits, self._named), self._stands)
