@@ -86,7 +86,12 @@ class World:
             found = self.airflow.get(f"dags/{dag_id}/dagRuns/{run_id}")["state"]
             return found if found in {"success", "failed"} else None
 
-        ended = self.airflow.wait_for(state, timeout, f"the end of {dag_id} {run_id}")
+        try:
+            ended = self.airflow.wait_for(state, timeout, f"the end of {dag_id} {run_id}")
+        except RuntimeError as error:
+            for name, task in self.tasks(dag_id, run_id).items():
+                error.add_note(f"{name}: {task['state']}, try {task['try_number']}")
+            raise
         return ended, self.tasks(dag_id, run_id)
 
     def run(self, dag_id: str, **conf: Any) -> tuple[str, dict[str, dict[str, Any]]]:
