@@ -1,16 +1,13 @@
-"""A rack for people: its bases, the projects' models that hang from them, what is stale and why.
+"""What a rack holds, for people: its bases, the projects' models that hang from them, what is stale and why.
 
-Here as a tree and as Markdown; ``cellar_core.page`` makes HTML of the same. Every string in it is untrusted, as
-whoever registers a version writes it: control characters are shown, not obeyed, and Markdown is escaped.
+``tree``, ``markdown`` and ``page`` show it. Every string in it is untrusted: whoever registers a version writes it.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +26,6 @@ from cellar_core.want import Reason, Skip
 from cellar_core.yank import Yank
 
 if TYPE_CHECKING:
-    from rich.text import Text
-    from rich.tree import Tree
-
     from cellar_core.cellar import Cellar
 
 __all__ = [
@@ -39,24 +33,15 @@ __all__ = [
     "RackSummary",
     "Sheet",
     "VersionReport",
-    "changes",
     "decisions",
-    "draw",
     "facts",
-    "figure",
     "headline",
-    "markdown",
-    "numbers",
     "overview",
-    "printable",
     "read",
+    "read_current",
     "read_model",
     "stale",
-    "tree",
 ]
-
-METRICS_MOST = 3
-"""So many metrics are shown beside a version; ``cellar show`` has them all."""
 
 
 class VersionReport(Value):
@@ -180,6 +165,11 @@ def read(cellar: Cellar, rack: Rack | str, *, most: int | None = None) -> RackRe
     return _read(cellar, Rack(rack), partial(_newest, most=most))
 
 
+def read_current(cellar: Cellar, rack: Rack | str) -> RackReport:
+    """Like ``read``, but of the projects, only what is current or has an alias is read, and the version before it."""
+    return _read(cellar, Rack(rack), _bases_and_current)
+
+
 def read_model(cellar: Cellar, model: Model) -> list[VersionReport]:
     """The versions of one model, ascending; reads the record of each."""
     catalog = lookup.catalog(cellar.store, model)
@@ -216,7 +206,7 @@ def _newest(catalog: Catalog, matter: Collection[Ref], most: int | None) -> list
     return sorted(ranks, key=lambda ref: (ref not in matter, ranks[ref]))[:most]
 
 
-def _in_tables(catalog: Catalog, matter: Collection[Ref]) -> Iterator[Ref]:
+def _bases_and_current(catalog: Catalog, matter: Collection[Ref]) -> Iterator[Ref]:
     """The bases, and what matters, each with the version before it."""
     for model in catalog.models:
         refs = [model.at(version) for version in catalog.versions(model)]
@@ -310,163 +300,8 @@ def facts(record: Record) -> dict[str, str]:
     }
 
 
-# Words for numbers, and for untrusted text
-
-
-def numbers(metrics: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, float]]:
-    """The numbers among metrics, however deep.
-
-    >>> dict(numbers({"accuracy": 0.9, "by": {"class": {"a": 1}}, "note": "x"}))
-    {'accuracy': 0.9, 'by.class.a': 1}
-    """
-    for name, value in metrics.items():
-        if isinstance(value, Mapping):
-            yield from numbers(value, f"{within}{name}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield f"{within}{name}", value
-
-
-def changes(before: Mapping[str, Any], after: Mapping[str, Any], most: int = METRICS_MOST) -> str:
-    """The first few metrics of a version, each with what it was before, if that is known and another.
-
-    >>> changes({"accuracy": 0.9, "loss": 1}, {"accuracy": 0.95, "loss": 1})
-    'accuracy 0.9 → 0.95, loss 1'
-    """
-    old, new = dict(numbers(before)), dict(numbers(after))
-    shown = [
-        f"{printable(name)} {f'{figure(old[name])} → ' if old.get(name, value) != value else ''}{figure(value)}"
-        for name, value in list(new.items())[:most]
-    ]
-    return ", ".join([*shown, "…"] if len(new) > most else shown)
-
-
-def figure(value: float, digits: int = 4) -> str:
-    """A number in so many digits, however large it is.
-
-    >>> figure(0.123456), figure(float("nan")), figure(10**400)
-    ('0.1235', 'nan', '1e+400')
-    """
-    try:
-        return f"{value:.{digits}g}"
-    except OverflowError:  # an integer that no float holds
-        return f"{Decimal(value).normalize():.{digits}g}"
-
-
-def printable(text: object) -> str:
-    r"""*text* in one line, with what could steer a terminal or turn the reading direction shown as an escape.
-
-    >>> printable("a\x1b[2Jb")
-    'a\\x1b[2Jb'
-    """
-    text = str(text)
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
-
-
 def headline(plan: Plan) -> str:
     """A rack in a few words."""
     head = f"newest base {plan.head.version}" if plan.head else "no base yet"
     count, late = len(decisions(plan)), len(stale(plan))
     return f"{head}, {count} project{'s' * (count != 1)}{f', {late} stale' if late else ''}"
-
-
-# As a tree
-
-
-def tree(cellar: Cellar, rack: Rack | str) -> Tree:
-    """A rack as a tree for the terminal: bases with their metrics, and on each the projects' models made from it."""
-    return draw(read(cellar, rack))
-
-
-def draw(report: RackReport) -> Tree:
-    """Like tree, of a report that was read already."""
-    from rich.text import Text
-    from rich.tree import Tree
-
-    root = Tree(Text.assemble((str(report.rack), "bold"), "  ", headline(report.plan)))
-    decided = {decision.model: decision for decision in decisions(report.plan)}
-    bases = {version.ref: root.add(_label(version)) for version in report.of(report.rack.base)}
-    for version in report.versions:
-        if version.base:
-            bases.get(version.base, root).add(_label(version, decided.get(version.ref.model)))
-    for decision in decided.values():
-        if decision.current is None:
-            root.add(Text.assemble((decision.model.project, "bold"), "  ", _mark(decision)))
-    return root
-
-
-def _label(version: VersionReport, decision: Rebuild | Skip | None = None) -> Text:
-    from rich.text import Text
-
-    current = decision is None or decision.current == version.ref
-    name = (f"{version.ref.project} {version.ref.version}", "bold" if current else "")
-    marks = [
-        changes(version.metrics_before, version.metrics),
-        (", ".join(version.aliases), "cyan"),
-        ("yanked" if version.yanked else "", "red"),
-        (printable(version.unreadable), "red"),
-        _mark(decision) if decision and current and decision.reason is not Reason.UP_TO_DATE else "",
-    ]
-    words = [Text.assemble(one) for one in (name, *marks)]
-    return Text("  ", style="" if current else "dim").join(word for word in words if word)
-
-
-def _mark(decision: Rebuild | Skip) -> Text:
-    from rich.text import Text
-
-    wanted = isinstance(decision, Rebuild)
-    words = ["stale"] * bool(decision.current) + ["to be rebuilt"] * wanted
-    start = (f"{', '.join(words)}: " if words else "", "yellow" if wanted else "magenta")
-    return Text.assemble(start, printable(decision.sentence))
-
-
-# As Markdown
-
-
-def markdown(cellar: Cellar, rack: Rack | str) -> str:
-    """A rack as Markdown (GitHub's, as in Prefect's artifacts): a table of its projects, and one of its bases."""
-    report = _read(cellar, Rack(rack), _in_tables)
-    versions = {version.ref: version for version in report.versions}
-    projects = [
-        _project_row(decision, versions.get(decision.current) if decision.current else None)
-        for decision in decisions(report.plan)
-    ]
-    bases = [_base_row(version) for version in reversed(report.of(report.rack.base))]
-    parts = [
-        f"# {_escape(report.rack)}",
-        f"{headline(report.plan).capitalize()}.",
-        _table(("Project", "Version", "From base", "Metrics", "Decision"), projects),
-        _table(("Base", "Bump", "Metrics", "Registered (UTC)", "Notes"), bases),
-    ]
-    return "\n\n".join(filter(None, parts)) + "\n"
-
-
-def _project_row(decision: Rebuild | Skip, version: VersionReport | None) -> tuple[object, ...]:
-    sentence = f"{'to be rebuilt: ' * isinstance(decision, Rebuild)}{decision.sentence}"
-    if version is None:
-        return decision.model.project, "", "", "", sentence
-    metrics = changes(version.metrics_before, version.metrics)
-    return decision.model.project, version.ref.version, version.ref.base.version, metrics, sentence
-
-
-def _base_row(version: VersionReport) -> tuple[object, ...]:
-    registered = f"{version.created_at:%Y-%m-%d %H:%M}" if version.created_at else version.unreadable
-    name = f"{version.ref.version}{' (yanked)' * version.yanked}"
-    metrics = changes(version.metrics_before, version.metrics)
-    return name, version.bump or "", metrics, registered, version.notes
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
-    body = [[_escape(cell) for cell in row] for row in rows]
-    lines = [head, ["---"] * len(head), *body] if body else []
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _escape(text: object) -> str:
-    r"""*text* so that Markdown shows it, and makes neither markup, HTML, nor a link of it.
-
-    >>> _escape("a|b <img> www.example.com 1.5")
-    'a\\|b \\<img\\> www\\.example\\.com 1.5'
-    """
-    return re.sub(r"(?<!\d)\.|\.(?!\d)|[!-&*+:-@\[-`{-~]", r"\\\g<0>", printable(text))

@@ -17,9 +17,10 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 
 from cellar_core import Cellar, Model, Plan, Rack, Rebuild, Record
+from cellar_core.markdown import markdown
 from cellar_core.narrate import by_tenths
 from cellar_core.progress import lines
-from cellar_core.report import decisions, markdown, read
+from cellar_core.report import decisions, read, read_current
 from cellar_prefect.run import flow_run_id, run_logger, task_run_id
 
 if TYPE_CHECKING:
@@ -53,10 +54,11 @@ def show_lineage(cellar: Cellar, rack: Rack, report: str | None = None) -> None:
     """
 
     def data() -> str:
+        text = markdown(read_current(cellar, rack))
         if report is None:
-            return markdown(cellar, rack)
+            return text
         _write_page(cellar, rack, report)
-        return f"[The whole report]({report})\n\n{markdown(cellar, rack)}"
+        return f"[The whole report]({report})\n\n{text}"
 
     _keep("markdown", "lineage", rack, data)
 

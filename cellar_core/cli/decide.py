@@ -10,6 +10,7 @@ import typer
 
 from cellar_core.cli.app import Answer, BadUsage, as_json, command, open_cellar
 from cellar_core.cli.names import model_argument, rack_argument, ref_argument
+from cellar_core.words import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -41,8 +42,6 @@ def plan(
 
 def _table(plan: Plan) -> Iterable[RenderableType]:
     from rich.table import Table
-
-    from cellar_core.report import printable
 
     if not plan.rebuilds and not plan.skips:
         make = f"cellar retrain {plan.rack}/PROJECT"
@@ -144,8 +143,6 @@ def _moves(cellar: Cellar, model: str, name: str) -> Answer:
     def lines() -> Iterable[RenderableType]:
         from rich.table import Table
 
-        from cellar_core.report import printable
-
         table = Table("since (UTC)", "meant", "by", "why", box=None, pad_edge=False)
         for one in moves:
             table.add_row(f"{one.at:%Y-%m-%d %H:%M}", str(one), printable(one.by), printable(one.why))
@@ -236,8 +233,6 @@ def _dead_aliases(cellar: Cellar, yanked: Ref) -> dict[str, Ref]:
 
 def _yanked(data: dict[str, Any]) -> Iterable[RenderableType]:
     from rich.table import Table
-
-    from cellar_core.report import printable
 
     ref, yanked = data["ref"], data["yanked"]
     already = "" if data["changed"] else " already" if yanked else ", and was not yanked before either"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cellar_core.cli.app import Answer, as_json, command, open_cellar
+from cellar_core.words import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -51,8 +52,6 @@ def check(
 
 def _problems(found: list[Problem]) -> Iterable[RenderableType]:
     from rich.text import Text
-
-    from cellar_core.report import printable
 
     for one in found:
         style = "yellow" if one.advice else "red"

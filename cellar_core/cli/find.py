@@ -12,10 +12,12 @@ import typer
 from cellar_core.cli.app import Answer, BadUsage, as_json, command, open_cellar
 from cellar_core.cli.names import place_argument, rack_argument, selector_argument
 from cellar_core.errors import listing
+from cellar_core.words import changes, figure, numbers, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+    from rich.tree import Tree
 
     from cellar_core.cellar import Cellar
     from cellar_core.record import Record
@@ -44,7 +46,7 @@ def ls(
     All racks; or the versions in a rack, as a tree that tells what is stale; or those of a model.
     """
     from cellar_core.ref import Model
-    from cellar_core.report import draw, read, read_model
+    from cellar_core.report import read, read_model
 
     cellar = open_cellar(ctx)
     if name is None:
@@ -53,7 +55,13 @@ def ls(
     if isinstance(place, Model):
         return _versions(read_model(cellar, place), place)
     found = read(cellar, place)
-    return Answer(found, lambda: [draw(found)])
+
+    def shown() -> list[Tree]:
+        from cellar_core.tree import draw
+
+        return [draw(found)]
+
+    return Answer(found, shown)
 
 
 def rack_or_model(cellar: Cellar, name: str) -> Rack | Model:
@@ -83,8 +91,6 @@ def _racks(cellar: Cellar) -> Answer:
         from rich.table import Table
         from rich.text import Text
 
-        from cellar_core.report import printable
-
         table = Table("rack", "newest base", "projects", "stale", "", box=None, pad_edge=False)
         for row in rows:
             stale = Text(str(row.stale), "yellow" if row.stale else "")
@@ -99,7 +105,6 @@ def _racks(cellar: Cellar) -> Answer:
 
 def _versions(versions: list[VersionReport], model: Model) -> Answer:
     from cellar_core.choose import NoSuchVersion
-    from cellar_core.report import changes, printable
 
     if not versions:
         raise NoSuchVersion(f"{model} has no versions; what there is: cellar ls {model.rack}")
@@ -146,7 +151,7 @@ def _sheet(sheet: Sheet) -> Iterable[RenderableType]:
     from rich.filesize import decimal
     from rich.text import Text
 
-    from cellar_core.report import facts, figure, numbers
+    from cellar_core.report import facts
 
     record = sheet.record
     after = f", after {record.after.version}" if record.after else ""
@@ -169,8 +174,6 @@ def fact_table(rows: Iterable[tuple[str, object]]) -> Table:
     """What is known, a name and a value a line; what is empty is left out."""
     from rich.table import Table
     from rich.text import Text
-
-    from cellar_core.report import printable
 
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, value in rows:
@@ -197,13 +200,14 @@ def report(
     A web page that needs no other file, or Markdown.
     """
     from cellar_core import page
-    from cellar_core.report import markdown, read
+    from cellar_core.markdown import markdown
+    from cellar_core.report import read, read_current
 
     cellar = open_cellar(ctx)
     if output.suffix == ".html":
         text = page.rack(read(cellar, rack, most=page.RECORDS_MOST))
     elif output.suffix == ".md":
-        text = markdown(cellar, rack)
+        text = markdown(read_current(cellar, rack))
     else:
         raise BadUsage(f"{output} must end with .html or .md, which says what it is to hold")
     output.write_text(text, "utf-8")

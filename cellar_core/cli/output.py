@@ -19,10 +19,10 @@ from cellar_core.cli.console import console
 from cellar_core.errors import CellarError
 from cellar_core.names import NoSuchRack
 from cellar_core.ref import InvalidRef, Model, Ref
-from cellar_core.report import printable
 from cellar_core.store import UnknownStore
 from cellar_core.trainer import TrainerFailed, UnknownTrainer
 from cellar_core.version import InvalidVersion, looks_like_version
+from cellar_core.words import printable
 
 if TYPE_CHECKING:
     from cellar_core.cli.app import Answer

@@ -12,6 +12,7 @@ import typer
 
 from cellar_core.cli.app import Answer, BadUsage, as_json, command, open_cellar
 from cellar_core.cli.names import rack_argument
+from cellar_core.words import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -70,8 +71,6 @@ def _age(text: str) -> timedelta:
 def _told(done: Collected) -> Iterator[str]:
     from rich.filesize import decimal
 
-    from cellar_core.report import printable
-
     def did(what: str) -> str:
         return f"would have {what}" if done.dry_run else what
 
@@ -114,8 +113,6 @@ def doctor(
 def _findings(found: Diagnosis) -> Iterable[RenderableType]:
     from rich.table import Table
     from rich.text import Text
-
-    from cellar_core.report import printable
 
     table = Table(box=None, pad_edge=False, show_header=False)
     for one in found.findings:

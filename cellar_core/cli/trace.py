@@ -11,6 +11,7 @@ import typer
 from cellar_core.cli.app import Answer, BadUsage, as_json, command, open_cellar
 from cellar_core.cli.find import SelectorArgument, fact_table, rack_or_model
 from cellar_core.cli.names import model_argument, place_argument
+from cellar_core.words import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -50,8 +51,6 @@ def log(
 def _log(happenings: Iterable[Happening]) -> Table:
     from rich.table import Table
 
-    from cellar_core.report import printable
-
     table = Table("when (UTC)", "what", "about", "by", "why", box=None, pad_edge=False)
     for one in happenings:
         at = f"{one.at:%Y-%m-%d %H:%M}" if one.at else "?"
@@ -85,8 +84,6 @@ def explain(
     happened = history(cellar.store, name)
 
     def lines() -> Iterable[RenderableType]:
-        from cellar_core.report import printable
-
         verb = "is to be rebuilt" if isinstance(decision, Rebuild) else "is left as it is"
         yield f"{name} {verb}: {printable(decision.sentence)}"
         yield fact_table([*_rules(decision, config).items(), *(("yanked", yank) for yank in yanks)])
@@ -195,8 +192,6 @@ def diff(
 
 def _differences(found: Comparison) -> Table:
     from rich.table import Table
-
-    from cellar_core.report import printable
 
     table = Table("", str(found.before), str(found.after), box=None, pad_edge=False)
     for kind, changes in (("", found.parent), ("recipe ", found.recipe), ("metric ", found.metrics)):

@@ -19,20 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from cellar_core.plan import Rebuild
 from cellar_core.ref import Model, Rack, Ref
-from cellar_core.report import (
-    METRICS_MOST,
-    RackReport,
-    RackSummary,
-    VersionReport,
-    changes,
-    decisions,
-    facts,
-    figure,
-    headline,
-    numbers,
-    printable,
-)
+from cellar_core.report import RackReport, RackSummary, VersionReport, decisions, facts, headline
 from cellar_core.want import Reason, Skip
+from cellar_core.words import METRICS_MOST, changes, figure, numbers, printable
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from rich.text import Text
 
 from cellar_core import Bump, Cellar, Rack, Reason, Recipe, Ref
-from cellar_core.report import tree
+from cellar_core.report import read
+from cellar_core.tree import draw
 from example_flows.demo import digits
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ class Story:
     def end(self) -> None:
         """Print the rack as a tree with its metrics, what was decided about each project, why, and who did it."""
         self.heading("The rack", "a metric with an arrow: in the version before → in this one")
-        self.console.print(tree(self.cellar, RACK))
+        self.console.print(draw(read(self.cellar, RACK)))
         self.heading("What was decided, and why")
         for model, sentence in self.decisions.items():
             self.say(f"  rebuild {model:31}  {sentence}")

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from cellar_core import Cellar, page
 from cellar_core.layout import record
 from cellar_core.ref import Rack, Ref
-from cellar_core.report import VersionReport, overview, printable, read
+from cellar_core.report import VersionReport, overview, read
+from cellar_core.words import printable
 from tests.core.helpers import Bench
 
 RACK = "vit/vit-l"

@@ -15,8 +15,11 @@ from rich.console import Console
 
 from cellar_core import Cellar
 from cellar_core.layout import parse_record, record
+from cellar_core.markdown import _table, markdown
 from cellar_core.ref import Model, Ref
-from cellar_core.report import _table, changes, markdown, numbers, printable, read, read_model, tree
+from cellar_core.report import read, read_current, read_model
+from cellar_core.tree import draw
+from cellar_core.words import changes, numbers, printable
 from tests.core.helpers import Bench, Watched, caller
 
 RACK = "vit/vit-l"
@@ -28,7 +31,7 @@ HOSTILE = (
 def drawn(cellar: Cellar, width: int = 500) -> list[str]:
     """The tree's lines."""
     console = Console(file=io.StringIO(), width=width, highlight=False)
-    console.print(tree(cellar, RACK))
+    console.print(draw(read(cellar, RACK)))
     assert isinstance(console.file, io.StringIO)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
@@ -44,7 +47,7 @@ def cells(text: str) -> list[list[str]]:
 def test_an_empty_rack_says_so(bench: Bench) -> None:
     bench.cellar.create_rack(RACK)
     assert drawn(bench.cellar) == [f"{RACK}  no base yet, 0 projects"]
-    assert markdown(bench.cellar, RACK) == "# vit/vit-l\n\nNo base yet, 0 projects.\n"
+    assert markdown(read_current(bench.cellar, RACK)) == "# vit/vit-l\n\nNo base yet, 0 projects.\n"
 
 
 def test_projects_hang_from_their_bases_with_metrics_before_and_after(bench: Bench) -> None:
@@ -62,7 +65,7 @@ def test_projects_hang_from_their_bases_with_metrics_before_and_after(bench: Ben
         "└── base 1.1  accuracy 0.91 → 0.95, loss 2",
         "    └── projectA 1.1.1  accuracy 0.8 → 0.88  production",
     ]
-    assert cells(markdown(bench.cellar, RACK)) == [
+    assert cells(markdown(read_current(bench.cellar, RACK))) == [
         ["Project", "Version", "From base", "Metrics", "Decision"],
         ["projectA", "1.1.1", "1.1", "accuracy 0.8 → 0.88", "stands on base 1.1, the newest it follows"],
         [
@@ -125,7 +128,7 @@ def test_a_record_that_cannot_be_read_is_an_error_of_its_version_only(bench: Ben
     assert "base 1.0" in lines[1]
     assert "schema 99" in lines[1]
     assert "base 1.1" in lines[2]
-    assert "schema 99" in cells(markdown(bench.cellar, RACK))[-1][3]
+    assert "schema 99" in cells(markdown(read_current(bench.cellar, RACK)))[-1][3]
 
 
 def reads(cellar: Cellar, look: Callable[[Cellar], object]) -> set[str]:
@@ -164,8 +167,8 @@ def test_markdown_reads_the_records_that_it_shows(bench: Bench) -> None:
     for accuracy in (0.1, 0.2, 0.3):
         bench.project(base, metrics={"accuracy": accuracy})
     shown = {"base 1.0", "projectA 1.0.2", "projectA 1.0.3"}
-    assert reads(bench.cellar, lambda cellar: markdown(cellar, RACK)) == shown
-    assert "accuracy 0.2 → 0.3" in cells(markdown(bench.cellar, RACK))[1]
+    assert reads(bench.cellar, lambda cellar: markdown(read_current(cellar, RACK))) == shown
+    assert "accuracy 0.2 → 0.3" in cells(markdown(read_current(bench.cellar, RACK)))[1]
 
 
 def test_the_aliases_of_all_models_are_one_listing(bench: Bench) -> None:
@@ -195,7 +198,7 @@ def test_what_others_wrote_is_neither_obeyed_nor_rendered(bench: Bench) -> None:
     shown = printable(HOSTILE)
     assert "\x1b" not in shown
     assert [line.count(shown) for line in drawn(bench.cellar)] == [0, 1, 2, 0]
-    text = markdown(bench.cellar, RACK)
+    text = markdown(read_current(bench.cellar, RACK))
     page = MarkdownIt().enable("table").render(text)
     assert set(re.findall(r"<(\w+)", page)) == {"h1", "p", "table", "thead", "tbody", "tr", "th", "td"}
     assert [cell.count(shown) for row in cells(text) for cell in row if shown in cell] == [1, 1, 1, 1]
