@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from cellar_core.plan import Plan
 from cellar_core.want import Reason
+from cellar_core.words import figure
 
 __all__ = ["by_tenths", "plan_lines"]
 
@@ -41,7 +42,7 @@ def by_tenths(say: Callable[[str], None]) -> Callable[[float, Mapping[str, float
         nonlocal shown
         if (tenth := int(10 * fraction)) > shown:
             shown = tenth
-            numbers = "".join(f", {name} {value:g}" for name, value in metrics.items())
+            numbers = "".join(f", {name} {figure(value, 6)}" for name, value in metrics.items())
             say(f"{100 * fraction:.0f} % done{numbers}")
 
     return progress

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cellar_core.cli.console import console
 from cellar_core.progress import EVERY, amount, lines
+from cellar_core.words import figure
 
 if TYPE_CHECKING:
     from fsspec.callbacks import Callback
@@ -133,4 +134,4 @@ class _Lines:
 
 
 def _words(model: str, metrics: Mapping[str, float]) -> str:
-    return "  ".join([model, *(f"{name} {value:.4g}" for name, value in metrics.items())])
+    return "  ".join([model, *(f"{name} {figure(value)}" for name, value in metrics.items())])

@@ -387,23 +387,20 @@ def other_version(bench: Bench, target: Cellar) -> None:
     target.register_base(RACK, bench.files("another"), version="0.2")
 
 
-def void_there(bench: Bench, target: Cellar) -> None:
-    with pytest.raises(Crash):
-        caller(target, Watched(target.store, ("put", ""))).register_base(
-            RACK, bench.files("x"), version="0.1"
-        )
-    void(target, BASE.at("0.1"))
-
-
-def version_where_a_number_is_void(bench: Bench, target: Cellar) -> None:
-    target.register_base(RACK, bench.files("x"), version="1.1")
-
-
 def taken_there(bench: Bench, target: Cellar) -> None:
     with pytest.raises(Crash):
         caller(target, Watched(target.store, ("put", ""))).register_base(
             RACK, bench.files("x"), version="0.1"
         )
+
+
+def void_there(bench: Bench, target: Cellar) -> None:
+    taken_there(bench, target)
+    void(target, BASE.at("0.1"))
+
+
+def version_where_a_number_is_void(bench: Bench, target: Cellar) -> None:
+    target.register_base(RACK, bench.files("x"), version="1.1")
 
 
 def foreign_files(bench: Bench, target: Cellar) -> None:
