@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 QUIET: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-WAIT = 60.0
+WAIT = 120.0
 """How many seconds the browser may take for what takes it one or two."""
 
 

@@ -27,7 +27,7 @@ def bump(world: World, rack: str) -> str:
     files = world.files(f"{rack} base {len(world.versions(rack)['base'])}")
     command = [sys.executable, "-c", BUMP, rack, str(files)]
     env = {**os.environ, "CELLAR_URL": world.cellar.url}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=180)
     return done.stdout.strip()
 
 
@@ -42,7 +42,7 @@ def test_a_bump_rebuilds_all_projects_and_only_airflow_acts(
 
     assert bump(world, "shortest/one") == "shortest/one/base/1.1"
     bumped = time.monotonic()
-    run = world.airflow.wait_for_run("retune", finished=False, timeout=60)
+    run = world.airflow.wait_for_run("retune", finished=False, timeout=180)
     created = time.monotonic() - bumped
     assert (run["run_type"], run["triggered_by"], run["triggering_user_name"]) == (
         "asset_triggered",
@@ -90,7 +90,7 @@ def test_what_waits_for_a_free_place_comes_up_by_itself(world: World) -> None:
             if name != "base"
         )
 
-    world.airflow.wait_for(all_built, 120, f"three projects to stand on {newest}")
+    world.airflow.wait_for(all_built, 180, f"three projects to stand on {newest}")
     runs = world.airflow.runs("retune")[before:]
     assert len(runs) >= 3
     for run in runs[:3]:
@@ -112,8 +112,8 @@ def test_a_burst_of_bumps_ends_on_the_newest_base(world: World) -> None:
     def idle() -> bool:
         return all(run["state"] in {"success", "failed"} for run in world.airflow.runs(dag_id))
 
-    world.airflow.wait_for(built, 120, "the newest base to be used")
-    world.airflow.wait_for(idle, 60, "Airflow to be idle")
+    world.airflow.wait_for(built, 180, "the newest base to be used")
+    world.airflow.wait_for(idle, 180, "Airflow to be idle")
     versions = world.versions("vit/vit-l")["projectA"]
     assert versions[-1] == f"{newest}.1"
     assert len(versions) <= 1 + 3

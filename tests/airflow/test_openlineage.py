@@ -34,7 +34,7 @@ def test_register_resolve_and_retrain_tell_which_versions_they_read_and_wrote(wo
         found = {event["job"]["name"]: event for event in events if event["eventType"] == "COMPLETE"}
         return found if expected.keys() <= found.keys() else None
 
-    events = world.airflow.wait_for(completed, 60, "OpenLineage's events")
+    events = world.airflow.wait_for(completed, 180, "OpenLineage's events")
     told = {name: events[name] for name in expected}
     assert {
         name: (models(world, event["inputs"]), models(world, event["outputs"]))

@@ -35,7 +35,7 @@ def test_registering_a_base_starts_the_dags_that_wait_for_it_at_once(world: Worl
         ("known", "ops/known/base/1.0", "major"),
         ("templated", "ops/templated/base/0.1", "minor"),
     ):
-        run = world.airflow.wait_for_run(f"told_of_{rack}", timeout=60)
+        run = world.airflow.wait_for_run(f"told_of_{rack}", timeout=180)
         assert run["run_type"] == "asset_triggered"
         (extra,) = world.xcom(world.tasks(f"told_of_{rack}", run["dag_run_id"])["look"])
         assert extra == {"ref": ref, "digest": known["record"]["tree"], "bump": bump}
@@ -123,7 +123,7 @@ def test_an_alias_follows_what_has_succeeded(world: World) -> None:
     model, first = "ops/promote/projectA", "ops/promote/projectA/1.0.1"
     _, tasks = world.run("promoting", ref=first, good=True)
     assert f"{model}@production is 1.0.1 from now on" in world.log(tasks["integration_tests"])
-    world.airflow.wait_for(lambda: len(world.cellar.aliases(model)) == 2, 60, "the callback of the run")
+    world.airflow.wait_for(lambda: len(world.cellar.aliases(model)) == 2, 180, "the callback of the run")
     aliases = world.cellar.aliases(model)
     assert {name: str(ref) for name, ref in aliases.items()} == {"production": first, "released": first}
 
@@ -147,7 +147,7 @@ def test_the_end_of_a_task_is_the_end_of_all_that_it_started(
     before = scratches(world)
     pid_file = tmp_path / "pid"
     run_id = world.start(dag_id, pid_file=str(pid_file))
-    world.airflow.wait_for(lambda: pid_file.exists() and pid_file.read_text(), 60, "the training to begin")
+    world.airflow.wait_for(lambda: pid_file.exists() and pid_file.read_text(), 180, "the training to begin")
     child = int(pid_file.read_text())
     assert len(scratches(world) - before) == 1
     if dag_id == "long_training":

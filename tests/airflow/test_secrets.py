@@ -22,7 +22,7 @@ def test_no_secret_is_in_any_log_or_table(world: World) -> None:
     assert {task["state"] for task in tasks.values()} == {"failed"}
     assert "the options are {'" in world.log(tasks["talkative"])
     watching = world.airflow.log_file("triggerer")
-    world.airflow.wait_for(lambda: "Cannot look at sec/rack" in watching.read_text(), 60, "the watcher")
+    world.airflow.wait_for(lambda: "Cannot look at sec/rack" in watching.read_text(), 180, "the watcher")
 
     with closing(sqlite3.connect(world.airflow.home / "airflow.db")) as database:
         database.execute("PRAGMA wal_checkpoint(FULL)")

@@ -46,7 +46,7 @@ def test_each_mode_ends_as_it_should(world: World) -> None:
         poked = world.tasks("sensors", run_id)["poked_later"]["state"] == "running"
         return poked and all(any(f"'{name}'" in line for line in told) for name in deferred)
 
-    world.airflow.wait_for(waiting, 90, "the sensors to wait")
+    world.airflow.wait_for(waiting, 120, "the sensors to wait")
     world.base("sense/later", "second")
     break_config(world, "sense/breaks")
     _, tasks = world.finished("sensors", run_id, timeout=180)

@@ -23,7 +23,7 @@ import pytest
 
 from example_flows.demo.loopback import free_port
 
-START = 60.0
+START = 120.0
 """How many seconds a server may take until it answers."""
 SCRIPTS = Path(sys.executable).parent
 NODE = Path(__file__).parents[2] / "build/node/node_modules/.bin"

@@ -21,7 +21,7 @@ from cellar_core.store import Store
 
 T = TypeVar("T")
 
-WAIT = 60.0
+WAIT = 120.0
 """How many seconds a test waits for what takes one at most."""
 
 

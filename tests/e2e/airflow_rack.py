@@ -158,7 +158,7 @@ class RackOnAirflow:
         def ended() -> bool:
             return all(run["state"] in {"success", "failed"} for run in airflow.runs(self.dag_id))
 
-        airflow.wait_for(ended, 60, f"the runs of {self.dag_id} to end")
+        airflow.wait_for(ended, 180, f"the runs of {self.dag_id} to end")
         newest = self.newest()
         for project in PROJECTS:
             made = [one for one in self.versions(project) if one.rpartition(".")[0] == newest]

@@ -141,7 +141,7 @@ class TestMissingHeartbeat:
                     state = client.read_flow_run(run.id).state
                     return bool(state and state.is_crashed())
 
-                until(crashed, timeout=60, what="the run to be called Crashed")
+                until(crashed, timeout=120, what="the run to be called Crashed")
             finally:
                 client.delete_automation(watching)
 

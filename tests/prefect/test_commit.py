@@ -44,7 +44,7 @@ def publish(payload: Payload, gate: Any, text: str = "two", **options: Any) -> S
 
 
 def announced(cellar: Cellar, version: object) -> list[dict[str, Any]]:
-    return until(lambda: events_about(cellar, str(version)), timeout=30, what=f"{version} to be announced")
+    return until(lambda: events_about(cellar, str(version)), timeout=120, what=f"{version} to be announced")
 
 
 class TestAnnouncing:
@@ -150,7 +150,7 @@ class TestAssets:
         base = f"{RACK}/base/1.1"
         register_model(f"{RACK}/a", payload("tuned"), base=base, metrics={"accuracy": 0.5})
         key = f"cellar://{behind.id}/{RACK}/a"
-        (event,) = until(lambda: events_of(key), timeout=30, what="the materialization")
+        (event,) = until(lambda: events_of(key), timeout=120, what="the materialization")
         assert event["event"] == "prefect.asset.materialization.succeeded"
         assert event["resource"]["prefect.asset.url"] == f"{behind.url}/{RACK}/a"
         assert event["payload"]["metrics"] == {"accuracy": 0.5}
@@ -172,7 +172,7 @@ class TestAssets:
             deploy(resolve_model(f"{RACK}/a"))
 
         deployment()
-        (event,) = until(lambda: events_of(key), timeout=30, what="the user's materialization")
+        (event,) = until(lambda: events_of(key), timeout=120, what="the user's materialization")
         assert [
             one["prefect.resource.id"] for one in event["related"] if one["prefect.resource.role"] == "asset"
         ] == [f"cellar://{behind.id}/{RACK}/a"]
@@ -191,7 +191,7 @@ class TestAssets:
             other("a")
 
         apart()
-        (event,) = until(lambda: events_of(key), timeout=30, what="the user's materialization")
+        (event,) = until(lambda: events_of(key), timeout=120, what="the user's materialization")
         assert not [one for one in event["related"] if one["prefect.resource.role"] == "asset"]
 
 

@@ -21,7 +21,7 @@ class TestAnnounce:
         record = cellar.register_base(RACK, payload("one"), bump="major").record
         assert announce(cellar, record)
         assert announce(cellar, record)
-        until(lambda: events_about(cellar, str(record.ref)), timeout=30, what="the event to be stored")
+        until(lambda: events_about(cellar, str(record.ref)), timeout=120, what="the event to be stored")
         time.sleep(1)  # a second one would be stored with the same batch, or the next
         (event,) = events_about(cellar, str(record.ref))
         assert event["event"] == "cellar.base.registered"

@@ -160,9 +160,9 @@ class TestRebuildProjects:
 
         def slow_a(job: RetrainJob) -> None:
             if (job.model.project, str(job.base.version)) == ("a", "1.1"):
-                until(lambda: len(versions(behind, "b")) == 2, timeout=60, what="b on 1.1")
+                until(lambda: len(versions(behind, "b")) == 2, timeout=120, what="b on 1.1")
                 behind.register_base(RACK, payload("base three"), bump="minor")
-                until(lambda: "1.2.1" in versions(behind, "b"), timeout=60, what="b on 1.2")
+                until(lambda: "1.2.1" in versions(behind, "b"), timeout=120, what="b on 1.2")
             train(job)
             order.append(f"{job.model.project} {job.base.version}")
 
