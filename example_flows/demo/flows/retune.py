@@ -8,5 +8,5 @@ if __name__ == "__main__":
     rebuild_projects.serve(
         parameters={"rack": "digits/digits-mlp", "train": "example_flows.demo.digits:train"},
         triggers=[base_bumped("digits/digits-mlp")],  # at once
-        interval=60,  # heals what an event missed, or another tool registered
+        interval=180,  # heals what an event missed; longer than the demo takes, so that one run is all there is to see
     )
