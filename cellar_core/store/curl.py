@@ -53,6 +53,24 @@ class _Call(NamedTuple):
     signer: Any
 
 
+class _Watch:
+    """Sees how the client makes its calls.
+
+    It knows nothing else: s3fs keeps a client until its file system is gone, so what a client knows must not know that.
+    """
+
+    def __init__(self) -> None:
+        self.latest: _Call | None = None
+
+    def see(
+        self, request: Any, region_name: str, signature_version: object, request_signer: Any, **_: object
+    ) -> None:
+        if not request.context.get("is_presign_request"):
+            url = urlsplit(request.url)
+            region = request.context.get("signing", {}).get("region", region_name)
+            self.latest = _Call(f"{url.scheme}://{url.netloc}", region, signature_version, request_signer)
+
+
 @dataclass(frozen=True)
 class _Access:
     """How objects are asked for.
@@ -79,7 +97,7 @@ class Transfers:
     def __init__(self, fs: AsyncFileSystem, bucket: str) -> None:
         self._fs = fs
         self._bucket = bucket
-        self._seen: _Call | None = None
+        self._watch = _Watch()
         self._access: _Access | None = None
         self._idle: deque[Curl] = deque()  # each keeps its connection
         # What the latter two add to a request is for s3fs to know.
@@ -163,12 +181,12 @@ class Transfers:
             raise Unusable
 
     def _current(self) -> _Access:
-        if not (self._allowed and self._seen):
+        if not (self._allowed and (seen := self._watch.latest)):
             raise Unusable
         access = self._access
         if access is None or access.until < monotonic():
             try:
-                access = self._access = self._wait(self._find(*self._seen))
+                access = self._access = self._wait(self._find(*seen))
             except Exception as error:  # whatever it is, a call of the client tells it
                 _log.debug("libcurl cannot ask as s3fs does: %r", error)
                 raise Unusable from error
@@ -182,16 +200,8 @@ class Transfers:
     async def _watched(self) -> Any:
         await self._fs.set_session()
         client = await self._fs.get_s3(self._bucket)
-        client.meta.events.register("before-sign.s3", self._see)
+        client.meta.events.register("before-sign.s3", self._watch.see)
         return client
-
-    def _see(
-        self, request: Any, region_name: str, signature_version: object, request_signer: Any, **_: object
-    ) -> None:
-        if not request.context.get("is_presign_request"):
-            url = urlsplit(request.url)
-            region = request.context.get("signing", {}).get("region", region_name)
-            self._seen = _Call(f"{url.scheme}://{url.netloc}", region, signature_version, request_signer)
 
     async def _find(self, origin: str, region: str, version: object, signer: Any) -> _Access:
         import certifi
