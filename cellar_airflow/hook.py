@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property, lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook, Connection
@@ -17,8 +17,6 @@ from cellar_core import Cellar
 
 if TYPE_CHECKING:
     from fsspec.asyn import AsyncFileSystem
-
-    from cellar_core.store import FileSystem
 
 DEFAULT_CONN_ID = "cellar_default"
 OPTION_FIELDS = ("storage_options", "secret_storage_options")
@@ -57,8 +55,8 @@ class CellarHook(BaseHook):
         """The cellar; nothing is read from its store yet.
 
         Raises:
-            AirflowNotFoundException: there is no such connection. A retry may help: Airflow says the same when it
-                could not reach the backend that keeps its connections.
+            AirflowNotFoundException: there is no such connection, or not the one that opens its bucket. A retry may
+                help: Airflow says the same when it could not reach the backend that keeps its connections.
             ValueError: the connection names no URL, or its storage options are not JSON objects.
             UnknownStore: its URL is of a kind that cannot hold a cellar, or takes no storage options. No retry helps.
         """
@@ -72,11 +70,11 @@ class CellarHook(BaseHook):
                 f"There is no connection {self.conn_id!r}: create it with connection type 'cellar' and the cellar's "
                 f"URL as host{hint}."
             ) from None
-        return Cellar(
+        return _opened(
             _url(connection),
-            _storage_options(connection),
-            filesystem=_filesystem(connection),
-            read_only=_is_true(connection.extra_dejson.get("read_only")),
+            json.dumps(_storage_options(connection), sort_keys=True),
+            _storage_connection(connection),
+            _is_true(connection.extra_dejson.get("read_only")),
         )
 
     def get_conn(self) -> Cellar:
@@ -109,10 +107,24 @@ def _is_true(value: object) -> bool:
     return str(value).lower() not in {"false", "0", "no", "none", ""}
 
 
-def _filesystem(connection: Connection) -> FileSystem | None:
+class _StorageConnection(NamedTuple):
+    """Another connection, by which the bucket is opened, and what it says."""
+
+    conn_id: str
+    uri: str
+
+
+def _storage_connection(connection: Connection) -> _StorageConnection | None:
     if conn_id := connection.extra_dejson.get("storage_conn_id"):
-        return partial(airflow_filesystem, urlsplit(_url(connection)).scheme, conn_id)
+        return _StorageConnection(conn_id, BaseHook.get_connection(conn_id).get_uri())
     return None
+
+
+@lru_cache(maxsize=16)
+def _opened(url: str, options: str, storage: _StorageConnection | None, read_only: bool) -> Cellar:  # noqa: FBT001
+    """One for each state of its connections: a watcher asks for it at each look, and some clients leave much behind."""
+    filesystem = partial(airflow_filesystem, urlsplit(url).scheme, storage.conn_id) if storage else None
+    return Cellar(url, json.loads(options), filesystem=filesystem, read_only=read_only)
 
 
 def airflow_filesystem(scheme: str, conn_id: str, /, **options: Any) -> AsyncFileSystem:
@@ -127,23 +139,14 @@ def airflow_filesystem(scheme: str, conn_id: str, /, **options: Any) -> AsyncFil
         AirflowNotFoundException: there is no such connection.
         ValueError: no provider that is installed brings the scheme.
     """
-    from airflow.sdk.io import has_fs
+    from airflow.sdk.io import get_fs, has_fs
 
     if not has_fs(scheme):
         raise ValueError(
             f"Airflow has no file system for {scheme}://, which storage_conn_id {conn_id!r} needs: install the "
             "provider that has it, such as apache-airflow-providers-amazon[s3fs]"
         )
-    connection = BaseHook.get_connection(conn_id)
-    return _opened(os.getpid(), scheme, conn_id, connection.get_uri(), json.dumps(options, sort_keys=True))
-
-
-@lru_cache(maxsize=16)
-def _opened(pid: int, scheme: str, conn_id: str, uri: str, options: str) -> AsyncFileSystem:  # noqa: ARG001
-    """One client for each process and each state of a connection: a watcher asks for it at each look."""
-    from airflow.sdk.io import get_fs
-
-    return get_fs(scheme, conn_id, json.loads(options))
+    return get_fs(scheme, conn_id, options)
 
 
 def _storage_options(connection: Connection) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import re
+import weakref
 from collections import deque
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ FRESH = 60.0
 """Seconds for which credentials are used again: the client renews them some minutes before they end."""
 AT_ONCE = 2**18
 """How many bytes are read from a connection at once."""
+SIGNING = "before-sign.s3"
+"""The event before botocore signs a call."""
 SIGNS_A_PLUS = 0x081700
 """The libcurl that is known to sign a plus in a query, as a listing's token may have; 8.16 takes it for a space."""
 
@@ -200,7 +203,11 @@ class Transfers:
     async def _watched(self) -> Any:
         await self._fs.set_session()
         client = await self._fs.get_s3(self._bucket)
-        client.meta.events.register("before-sign.s3", self._watch.see)
+        events, see = client.meta.events, self._watch.see
+        events.register(SIGNING, see)
+        # The file system may be another's too, and outlive us.
+        forget = weakref.finalize(self, self._fs.loop.call_soon_threadsafe, events.unregister, SIGNING, see)
+        forget.atexit = False
         return client
 
     async def _find(self, origin: str, region: str, version: object, signer: Any) -> _Access:

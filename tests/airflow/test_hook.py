@@ -113,6 +113,18 @@ def test_read_only_refuses_to_write_and_is_permanent(
     assert cellar.racks() == []
 
 
+def test_looks_share_one_cellar_until_the_connection_is_changed(
+    monkeypatch: pytest.MonkeyPatch, cellar: Cellar, tmp_path: Path
+) -> None:
+    """A watcher asks for it at each look, for months; what is mended is seen without a restart."""
+    connection(monkeypatch, host=cellar.url)
+    first = CellarHook().cellar
+    assert CellarHook().cellar is first
+    for change in ({"extra": {"read_only": True}}, {"host": str(tmp_path / "another")}):
+        connection(monkeypatch, **{"host": cellar.url, **change})
+        assert CellarHook().cellar is not first
+
+
 @pytest.mark.parametrize("value", [False, None, "false", "0", ""])
 def test_not_read_only(monkeypatch: pytest.MonkeyPatch, cellar: Cellar, value: object) -> None:
     connection(monkeypatch, host=cellar.url, extra={"read_only": value})
@@ -126,6 +138,7 @@ def test_a_storage_connection_needs_a_provider_that_has_the_scheme(monkeypatch: 
 
 def test_a_directory_takes_no_storage_connection(monkeypatch: pytest.MonkeyPatch, cellar: Cellar) -> None:
     connection(monkeypatch, host=cellar.url, extra={"storage_conn_id": "aws_default"})
+    connection(monkeypatch, "aws_default", conn_type="aws")
     with pytest.raises(UnknownStore, match="only buckets do"):
         _ = CellarHook().cellar
 

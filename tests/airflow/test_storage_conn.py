@@ -13,7 +13,6 @@ import pytest
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from cellar_airflow import CellarHook
-from cellar_airflow.hook import airflow_filesystem
 from cellar_core import Cellar
 from cellar_core.store import ReadOnly
 from tests.contract.servers import KEY, SECRET, Moto
@@ -87,10 +86,13 @@ def test_looks_share_one_client_until_the_connection_is_changed(
     monkeypatch: pytest.MonkeyPatch, server: Moto, url: str
 ) -> None:
     """A watcher looks every few seconds for months; and a key that is mended is to be seen without a restart."""
-    first = airflow_filesystem("s3", "aws_default")
-    assert airflow_filesystem("s3", "aws_default") is first
-    aws(monkeypatch, server, config_kwargs={"retries": {"max_attempts": 1}})
-    assert airflow_filesystem("s3", "aws_default") is not first
+    first = made(monkeypatch, server, url)
+    assert first.racks() == []
+    assert CellarHook("models").cellar is first
+    connection(monkeypatch, "aws_default", conn_type="aws", login="nobody", password=SECRET, extra={})
+    assert CellarHook("models").cellar is not first
+    aws(monkeypatch, server)
+    assert CellarHook("models").cellar is first
 
 
 def test_read_only(monkeypatch: pytest.MonkeyPatch, server: Moto, url: str, tmp_path: Path) -> None:

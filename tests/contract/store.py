@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import pickle
 import random
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from fsspec import AbstractFileSystem
 
 from cellar_core import Cellar
 from cellar_core.digest import digest_stream
@@ -423,6 +425,27 @@ class StoreContract(Placed):
         assert (read, created) == (b"data", True)
         assert {"m/a.json", "m/child0.json"} <= found
         assert store.create("m/parent.json", b"x")
+
+    def test_leaves_nothing_behind(self, url: str, options: dict[str, Any], large: Path) -> None:
+        """Whoever watches a cellar opens it anew for each look: what its store had opened goes with the store."""
+
+        def look() -> None:
+            store = open_store(url, options)
+            send(store, large, "v/large.bin")
+            assert body(store, "v/large.bin") == large.read_bytes()
+
+        def left() -> int:
+            gc.collect()
+            return sum(isinstance(one, AbstractFileSystem) for one in gc.get_objects())
+
+        look()
+        before = left()
+        look()
+        assert left() <= before
+        until = time.monotonic() + WAIT
+        while any(one.name.startswith("cellar-") for one in threading.enumerate()):
+            assert time.monotonic() < until
+            time.sleep(0.05)
 
     def test_serves_many_threads(self, store: Store, large: Path) -> None:
         """Threads that share one store and read, list and send at once do not disturb each other, nor wait for ever."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import random
 import re
@@ -9,16 +10,18 @@ import sys
 from io import BytesIO
 from pathlib import Path
 from threading import Event, Semaphore
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from s3fs import S3FileSystem
 
 from cellar_core.payload import CHUNK
 from cellar_core.store import S3Store, Store, StoreUnavailable, open_store
-from cellar_core.store.curl import Transfers, Unusable
+from cellar_core.store.curl import Transfers, Unusable, _Watch
 from tests.contract.faults import FaultContract
 from tests.contract.proxy import Proxy, Request
 from tests.contract.registry import RegistryContract
@@ -267,3 +270,20 @@ class TestTLS:
         with pytest.raises(Unusable) as refused:
             store._transfers.put("v/file.bin", b"some bytes")
         assert "certificate" in str(refused.value.__cause__)
+
+
+def test_a_client_forgets_who_has_gone(server: Moto) -> None:
+    """A file system may be another's, such as Airflow's, and outlive the stores on it."""
+    url, shared = server.url(), S3FileSystem(**server.options(), skip_instance_cache=True)
+
+    def watching() -> int:
+        gc.collect()
+        return sum(isinstance(one, _Watch) for one in gc.get_objects())
+
+    before = watching()
+    for _ in range(3):
+        assert open_store(url, {}, lambda: shared).find("") == {}
+    until = monotonic() + WAIT
+    while watching() > before:
+        assert monotonic() < until
+        sleep(0.05)
