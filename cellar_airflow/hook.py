@@ -74,7 +74,7 @@ class CellarHook(BaseHook):
             _url(connection),
             json.dumps(_storage_options(connection), sort_keys=True),
             _storage_connection(connection),
-            _is_true(connection.extra_dejson.get("read_only")),
+            read_only=_is_true(connection.extra_dejson.get("read_only")),
         )
 
     def get_conn(self) -> Cellar:
@@ -121,7 +121,7 @@ def _storage_connection(connection: Connection) -> _StorageConnection | None:
 
 
 @lru_cache(maxsize=16)
-def _opened(url: str, options: str, storage: _StorageConnection | None, read_only: bool) -> Cellar:  # noqa: FBT001
+def _opened(url: str, options: str, storage: _StorageConnection | None, *, read_only: bool) -> Cellar:
     """One for each state of its connections: a watcher asks for it at each look, and some clients leave much behind."""
     filesystem = partial(airflow_filesystem, urlsplit(url).scheme, storage.conn_id) if storage else None
     return Cellar(url, json.loads(options), filesystem=filesystem, read_only=read_only)

@@ -29,7 +29,7 @@ from cellar_core.payload import CHUNK, SourceChanged, chunks
 from cellar_core.record import FileEntry
 from cellar_core.store import NotExclusive, Store, open_store
 from tests.contract.servers import Server
-from tests.core.helpers import WAIT, processes, threads
+from tests.core.helpers import WAIT, processes, threads, until
 
 RACERS = 6
 LARGE = 2 * CHUNK + 2**20
@@ -442,10 +442,7 @@ class StoreContract(Placed):
         before = left()
         look()
         assert left() <= before
-        until = time.monotonic() + WAIT
-        while any(one.name.startswith("cellar-") for one in threading.enumerate()):
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        until(lambda: not any(one.name.startswith("cellar-") for one in threading.enumerate()))
 
     def test_serves_many_threads(self, store: Store, large: Path) -> None:
         """Threads that share one store and read, list and send at once do not disturb each other, nor wait for ever."""

@@ -10,7 +10,6 @@ import sys
 from io import BytesIO
 from pathlib import Path
 from threading import Event, Semaphore
-from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -27,6 +26,7 @@ from tests.contract.proxy import Proxy, Request
 from tests.contract.registry import RegistryContract
 from tests.contract.servers import KEY, SECRET, Moto, MotoTLS, running
 from tests.contract.store import LARGE, WAIT, OnServer, SharedStoreContract, send
+from tests.core.helpers import until
 
 server = running(Moto)
 secure = running(MotoTLS)
@@ -283,7 +283,4 @@ def test_a_client_forgets_who_has_gone(server: Moto) -> None:
     before = watching()
     for _ in range(3):
         assert open_store(url, {}, lambda: shared).find("") == {}
-    until = monotonic() + WAIT
-    while watching() > before:
-        assert monotonic() < until
-        sleep(0.05)
+    until(lambda: watching() <= before)

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import threading
+import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,6 +24,14 @@ T = TypeVar("T")
 
 WAIT = 120.0
 """How many seconds a test waits for what takes one at most."""
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait until something is so; a bounded time."""
+    end = time.monotonic() + WAIT
+    while not true():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
 
 
 def write(directory: Path, content: str = "weights", **files: str) -> Path:

@@ -19,7 +19,7 @@ from cellar_core.digest import digest_stream
 from cellar_core.fetch import PayloadCorrupt
 from cellar_core.record import FileEntry
 from cellar_core.store import LocalStore, Store
-from tests.core.helpers import WAIT, Bench, caller, processes, threads, write
+from tests.core.helpers import WAIT, Bench, caller, processes, threads, until, write
 
 BASE = "vit/vit-l/base"
 
@@ -418,7 +418,7 @@ class TestInterrupted:
     def test_killed(self, place: Place, tmp_path: Path) -> None:
         """A process is killed in the middle of its download; one that waited for it gets the file then."""
         child = self.start(lambda: place.cellar(pause=WAIT).pull(BASE, tmp_path / "killed"))
-        self.wait_for(lambda: len(place.got()) == 2)
+        until(lambda: len(place.got()) == 2)
         waiting = threading.Thread(target=place.pull, args=("one",), daemon=True)
         waiting.start()
         time.sleep(0.3)
@@ -438,7 +438,7 @@ class TestInterrupted:
         """A process that was stopped, as by Ctrl-Z, has the others wait for a while only."""
         child = self.start(lambda: place.cellar(pause=WAIT).pull(BASE, tmp_path / "stopped"))
         try:
-            self.wait_for(lambda: len(place.got()) == 2)
+            until(lambda: len(place.got()) == 2)
             monkeypatch.setattr(cache, "PATIENCE", 0.1)
             assert place.pull("one") == FILES
             assert "another process is stuck getting" in caplog.text
@@ -461,7 +461,7 @@ class TestInterrupted:
                 on_bytes(0)
                 return "waiting for another process, which is getting" in caplog.text
 
-            self.wait_for(comes)
+            until(comes)
             path.write_bytes(b"abc")
 
         def act(index: int) -> bytes:
@@ -482,9 +482,3 @@ class TestInterrupted:
         Cache(place.directory, 1000)._evict(1)
         assert not left.exists()
         assert place.kept() == set(FILES.values())
-
-    def wait_for(self, happens: Callable[[], bool]) -> None:
-        until = time.monotonic() + WAIT
-        while not happens():
-            assert time.monotonic() < until
-            time.sleep(0.02)

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from cellar_core import BaseVersion, Cellar, Model
 from cellar_core.attempt import Attempt, Event
 from cellar_core.layout import rebuild_log
 from cellar_core.log import append
-from tests.core.helpers import WAIT, write
+from tests.core.helpers import WAIT, until, write
 
 RACK = "vit/vit-l"
 A = f"{RACK}/projectA"
@@ -49,14 +49,6 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*CELLAR, *words], capture_output=True, text=True, timeout=WAIT, check=False, env=environment
     )
-
-
-def until(true: Callable[[], object]) -> None:
-    """Wait until something is so; a bounded time."""
-    end = time.monotonic() + WAIT
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
 
 
 def alive(process: int) -> bool:

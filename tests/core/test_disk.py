@@ -20,7 +20,7 @@ from cellar_core.payload import Output, SourceChanged, scan
 from cellar_core.record import FileEntry
 from cellar_core.ref import Ref
 from cellar_core.store import LocalStore
-from tests.core.helpers import WAIT, Bench, write
+from tests.core.helpers import WAIT, Bench, until, write
 
 A = "vit/vit-l/projectA"
 MIB = 2**20
@@ -220,14 +220,12 @@ class TestScratch:
             cellar.retrain(A, Trainer(lambda path: time.sleep(WAIT)))
             os._exit(1)
         root = Path(cellar.url.removeprefix("file://"))
-        until = time.monotonic() + WAIT
-        while not (found := list(root.glob(".cellar-tmp-*/output/model.bin"))):
-            assert time.monotonic() < until
-            time.sleep(0.02)
-        directory = found[0].parents[1]
+        until(lambda: list(root.glob(".cellar-tmp-*/output/model.bin")))
+        [found] = root.glob(".cellar-tmp-*/output/model.bin")
+        directory = found.parents[1]
         assert not disk.is_abandoned(directory)
         cellar.store.discard(directory.name)
-        assert found[0].exists()  # it lives
+        assert found.exists()  # it lives
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         assert dict(cellar.store.partials("")) == {directory.name: pytest.approx(9, abs=10**6)}
